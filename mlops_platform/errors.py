@@ -1,0 +1,33 @@
+"""Errors a person can act on. They know nothing of HTTP, Airflow or Spark; entry points map them."""
+
+
+class PlatformError(Exception):
+    """Something the user can mend: what was found, what was expected, and the remedy.
+
+    ``str(error)`` is the whole message on one line: ``<what>. Remedy: <what to do>``.
+    """
+
+    def __init__(self, what: str, *, remedy: str) -> None:
+        super().__init__(f"{what.rstrip('.')}. Remedy: {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+class UnknownUseCase(PlatformError):
+    """A use case was named that no file declares."""
+
+
+class RawDataError(PlatformError):
+    """A file or dataset version cannot be used as raw data."""
+
+
+class DataQualityError(PlatformError):
+    """More rows were quarantined than the use case tolerates, or none is left."""
+
+
+class SnapshotError(PlatformError):
+    """A snapshot is missing, damaged, or may not be published by this attempt."""
+
+
+class ModelError(PlatformError):
+    """A model folder is missing, damaged, or does not match its use case."""

@@ -1,0 +1,122 @@
+"""Where the platform's services are and where it keeps its state: one typed class, read from the environment.
+
+Every value is a variable with the prefix ``MLOPS_``. ``.env`` in the project's folder holds what differs from the
+defaults (ports that were moved, generated secrets); a variable in the environment overrides it. Settings are built in
+entry points and passed down: nothing below an entry point reads the environment.
+
+The bare-Python preflight reads the default ports out of this file's text, so they stay literals here.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mlops_platform.errors import PlatformError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _as_absolute(value: str | Path) -> Path:
+    return Path(value).expanduser().resolve()
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_as_absolute)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+JvmMemory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
+
+
+class PlatformSettings(BaseSettings):
+    """Addresses, paths and secrets of one installation of the platform."""
+
+    model_config = SettingsConfigDict(env_prefix="MLOPS_", extra="ignore", frozen=True)
+
+    mode: Literal["local", "docker"] = "local"
+    project_root: AbsolutePath = PROJECT_ROOT
+    state_dir: AbsolutePath = PROJECT_ROOT / "var"
+
+    bind_address: str = "127.0.0.1"
+    airflow_host: str = "127.0.0.1"
+    airflow_port: Port = 8080
+    serving_host: str = "127.0.0.1"
+    serving_port: Port = 8000
+    jupyter_port: Port = 8888
+    mlflow_host: str = "127.0.0.1"
+    mlflow_port: Port = 5001
+    spark_master_host: str = "127.0.0.1"
+    spark_master_port: Port = 7077
+    spark_master_ui_port: Port = 8081
+    spark_worker_ui_port: Port = 8082
+    metastore_host: str = "127.0.0.1"
+    metastore_port: Port = 9083
+    hiveserver2_host: str = "127.0.0.1"
+    hiveserver2_port: Port = 10000
+
+    spark_workers: Annotated[int, Field(ge=1, le=64)] = 1
+    # One job takes `spark_job_cores`; each worker offers three times that, so that a notebook and two jobs run at once.
+    spark_job_cores: Annotated[int, Field(ge=1)] = min(os.cpu_count() or 1, 4)
+    spark_driver_memory: JvmMemory = "1g"
+    spark_executor_memory: JvmMemory = "1g"
+    spark_worker_memory: JvmMemory = "3g"
+    spark_daemon_memory: JvmMemory = "256m"
+    metastore_memory: JvmMemory = "512m"
+    hiveserver2_memory: JvmMemory = "1g"
+
+    # Where metadata is kept; unset means SQLite and Derby below the state folder.
+    airflow_database_url: SecretStr | None = None
+    mlflow_database_url: SecretStr | None = None
+    metastore_jdbc_url: str | None = None
+    metastore_jdbc_driver: str = "org.apache.derby.jdbc.EmbeddedDriver"
+    metastore_jdbc_user: str = "APP"
+    metastore_jdbc_password: SecretStr = SecretStr("mine")  # embedded Derby checks none
+    snapshots_kept: Annotated[int, Field(ge=2)] = 7
+    notification_webhook_url: SecretStr | None = None
+
+    airflow_admin_user: str = "admin"
+    airflow_admin_password: SecretStr | None = None
+    airflow_fernet_key: SecretStr | None = None
+    airflow_jwt_secret: SecretStr | None = None
+    airflow_api_secret_key: SecretStr | None = None
+    jupyter_token: SecretStr | None = None
+    serving_admin_token: SecretStr | None = None
+
+    @property
+    def lake_root(self) -> Path:
+        return self.state_dir / "lake"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{self.airflow_host}:{self.airflow_port}"
+
+    @property
+    def serving_url(self) -> str:
+        return f"http://{self.serving_host}:{self.serving_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.mlflow_host}:{self.mlflow_port}"
+
+    @property
+    def spark_master_url(self) -> str:
+        return f"spark://{self.spark_master_host}:{self.spark_master_port}"
+
+    @property
+    def metastore_uri(self) -> str:
+        return f"thrift://{self.metastore_host}:{self.metastore_port}"
+
+
+def load_settings(env_file: Path | None = PROJECT_ROOT / ".env") -> PlatformSettings:
+    """The settings of this installation.
+
+    Raises:
+        PlatformError: a variable has a value that its setting does not take; names the variable and what it takes.
+    """
+    try:
+        return PlatformSettings(_env_file=env_file)
+    except ValidationError as error:
+        findings = "; ".join(
+            f"MLOPS_{str(part['loc'][0]).upper()}: {part['msg']} (found {part['input']!r})" for part in error.errors()
+        )
+        raise PlatformError(f"settings: {findings}", remedy=f"correct it in {env_file} or in the environment") from None
