@@ -1,0 +1,30 @@
+"""Fixtures that every part of the suite may use."""
+
+from pathlib import Path
+
+import pytest
+
+from mlops_platform.use_case import UseCase
+from mlops_platform.use_cases import get_use_case
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The checkout under test."""
+    return PROJECT_ROOT
+
+
+@pytest.fixture(scope="session")
+def credit_risk() -> UseCase:
+    return get_use_case("credit_risk")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data beside the checkout, where there is one."""
+    folder = PROJECT_ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data is not beside this checkout")
+    return folder

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.settings import load_settings
+
+
+def test_addresses_follow_hosts_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_SPARK_MASTER_HOST", "spark-master")
+    monkeypatch.setenv("MLOPS_METASTORE_PORT", "19083")
+    settings = load_settings(env_file=None)
+    assert settings.spark_master_url == "spark://spark-master:7077"
+    assert settings.metastore_uri == "thrift://127.0.0.1:19083"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("MLOPS_SERVING_PORT=18000\nMLOPS_AIRFLOW_PORT=18080\n")
+    monkeypatch.setenv("MLOPS_SERVING_PORT", "28000")
+    settings = load_settings(env_file)
+    assert (settings.serving_port, settings.airflow_port) == (28000, 18080)
+
+
+def test_a_wrong_value_is_named_with_what_it_takes(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("MLOPS_SERVING_PORT=eighty\n")
+    with pytest.raises(PlatformError) as caught:
+        load_settings(env_file)
+    assert str(caught.value) == (
+        "settings: MLOPS_SERVING_PORT: Input should be a valid integer, unable to parse string as an integer "
+        f"(found 'eighty'). Remedy: correct it in {env_file} or in the environment"
+    )
+
+
+def test_no_secret_shows_in_a_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_AIRFLOW_ADMIN_PASSWORD", "open sesame")
+    assert "open sesame" not in repr(load_settings(env_file=None))
