@@ -74,6 +74,18 @@ class PlatformSettings(BaseSettings):
     snapshots_kept: Annotated[int, Field(ge=2)] = 7
     notification_webhook_url: SecretStr | None = None
 
+    # The use case behind the prediction service's short paths (`/predict/{id}`).
+    serving_default_use_case: str = "credit_risk"
+    serving_workers: Annotated[int, Field(ge=1, le=64)] = 1
+    # Unset: a key is asked for as soon as the service is bound to anything but loopback.
+    serving_require_api_key: bool | None = None
+    serving_batch_limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    # A prediction's record is on disk at most this many seconds after its answer; 0 is before its answer.
+    serving_log_bound_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
+    serving_log_queue: Annotated[int, Field(ge=100)] = 50_000
+    serving_log_overflow: Literal["refuse", "drop"] = "refuse"
+    serving_log_publish_seconds: Annotated[float, Field(gt=0, le=60)] = 20.0
+
     airflow_admin_user: str = "admin"
     airflow_admin_password: SecretStr | None = None
     airflow_fernet_key: SecretStr | None = None
