@@ -1,0 +1,130 @@
+"""A whole platform, started by the README's command in a copy of the checkout that has one use case more."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_platform.settings import PlatformSettings, load_settings
+
+TOY = Path(__file__).parent / "toy_use_case"
+PORTS = (
+    "AIRFLOW", "SERVING", "JUPYTER", "MLFLOW", "SPARK_MASTER", "SPARK_MASTER_UI", "SPARK_WORKER_UI", "METASTORE",
+    "HIVESERVER2",
+)  # fmt: skip
+ROWS = 20_000
+START_DEADLINE = 900
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def copy_of_checkout(source: Path, target: Path) -> None:
+    """What a clone would hold: every file that git tracks or would track, as it is now."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    ).stdout
+    for name in filter(None, listing.decode().split("\0")):
+        if (source / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target / name)
+
+
+@dataclass(frozen=True)
+class RunningPlatform:
+    """A started platform and what its start printed."""
+
+    root: Path
+    settings: PlatformSettings
+    start_output: str
+
+    def command(self, *arguments: str, deadline: int = START_DEADLINE, expect: int | None = 0) -> str:
+        """Run a command of the copy; its output, stdout and stderr in order."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "VIRTUAL_ENV", "PYTHON"))}
+        done = subprocess.run(
+            arguments,
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=deadline,
+            check=False,
+        )
+        assert expect is None or done.returncode == expect, (
+            f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
+        )
+        return done.stdout
+
+    def mlops(self, *arguments: str, expect: int | None = 0) -> str:
+        return self.command(str(self.root / ".venv/bin/mlops"), *arguments, expect=expect)
+
+    def in_environment(self, *arguments: str) -> str:
+        """Run a program with the platform's environment, as a job or a notebook has it."""
+        return self.command("bash", "-c", '. mlops_platform/stack/environment.sh && exec "$@"', "_", *arguments)
+
+    def python(self, program: str, *arguments: str) -> str:
+        return self.in_environment("python", "-c", program, *arguments)
+
+    def get(self, path: str) -> Any:
+        answer = httpx.get(self.settings.serving_url + path, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def published(self, use_case: str) -> dict[str, Any]:
+        """The manifest of the published snapshot."""
+        path = self.settings.lake_root / "features" / use_case / "current.json"
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Iterator[RunningPlatform]:
+    root = tmp_path_factory.mktemp("platform") / "checkout"
+    copy_of_checkout(project_root, root)
+    copy_of_checkout_toy(root)
+    lines = [f"MLOPS_{name}_PORT={port}\n" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
+    env_file = root / ".env"
+    env_file.touch(mode=0o600)
+    env_file.write_text("".join(lines), encoding="utf-8")
+    before = RunningPlatform(root, load_settings(env_file), "")
+    try:
+        output = before.command("./start.sh", "--mode", "local", "--rows", str(ROWS))
+        settings = load_settings(env_file).model_copy(update={"state_dir": root / "var", "project_root": root})
+        yield RunningPlatform(root, settings, output)
+    finally:
+        log = before.command("./stop.sh", expect=None)
+        print(log)  # noqa: T201 - shown by pytest where a test failed
+        for path in sorted((root / "var" / "log").glob("*.log")):
+            print(f"--- {path.name}\n" + path.read_text(errors="replace")[-3000:])  # noqa: T201
+
+
+def copy_of_checkout_toy(root: Path) -> None:
+    """Add the toy use case: the three files that a new use case is."""
+    for source, target in (
+        ("spec.py", "mlops_platform/use_cases/toy.py"),
+        ("features.py", "spark_jobs/features/toy.py"),
+        ("models.py", "training/models/toy.py"),
+    ):
+        shutil.copy2(TOY / source, root / target)

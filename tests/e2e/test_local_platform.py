@@ -1,0 +1,308 @@
+"""The whole platform for real: the tests run in this order, on one platform."""
+
+import csv
+import datetime as dt
+import json
+import os
+import random
+import re
+import socket
+import sqlite3
+import stat
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.use_cases import get_use_case
+from tests.e2e.conftest import RunningPlatform
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+
+FEATURES = ("age", "years_on_the_job", "nb_previous_loans", "avg_amount_loans_previous", "flag_own_car")
+
+
+def sampled_ids(platform: RunningPlatform, count: int) -> list[str]:
+    """Ids of the published snapshot."""
+    manifest = Snapshots(Lake(platform.settings.lake_root), "credit_risk").current()
+    assert manifest is not None
+    store = EmbeddedStore(platform.settings.lake_root / manifest.online_path, manifest.snapshot)
+    try:
+        return store.sample(count)
+    finally:
+        store.close()
+
+
+def answers(platform: RunningPlatform, ids: list[str]) -> list[Any]:
+    """What the service answers for these ids, without what differs from request to request."""
+    found = []
+    for entity_id in ids:
+        prediction = platform.get(f"/predict/?user_id={entity_id}")
+        prediction.pop("request_id")
+        found.append((platform.get(f"/features/?user_id={entity_id}"), prediction))
+    return found
+
+
+def test_start_ends_with_a_prediction_a_table_and_the_next_commands(platform: RunningPlatform) -> None:
+    settings = platform.settings
+    for url in (
+        f"http://127.0.0.1:{settings.airflow_port}",
+        f"http://127.0.0.1:{settings.spark_master_ui_port}",
+        f"http://127.0.0.1:{settings.mlflow_port}",
+        f"http://127.0.0.1:{settings.serving_port}/docs",
+        f"http://127.0.0.1:{settings.jupyter_port}",
+    ):
+        assert url in platform.start_output
+    curl = re.search(r"curl -s '?(http://127\.0\.0\.1:\d+/predict/[^'\s]+)'?", platform.start_output)
+    assert curl, platform.start_output
+    answer = httpx.get(curl.group(1)).json()
+    assert answer["prediction"] in (0, 1)
+    assert f'"prediction":{answer["prediction"]}' in platform.start_output.replace(" ", "")
+    assert "./stop.sh" in platform.start_output
+
+
+def test_secrets_are_private_and_stay_out_of_logs_and_arguments(platform: RunningPlatform) -> None:
+    env_file = platform.root / ".env"
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    secrets = [
+        line.split("=", 1)[1].strip("'\"")
+        for line in env_file.read_text().splitlines()
+        if re.match(r"MLOPS_\w*(PASSWORD|SECRET|TOKEN|KEY)\w*=", line)
+    ]
+    assert len(secrets) >= 4
+    logs = [p for p in (platform.root / "var").rglob("*.log") if p.is_file()]
+    assert logs
+    leaks = {str(path) for path in logs for secret in secrets if secret in path.read_text(errors="replace")}
+    assert leaks == set()
+    arguments = [p.read_bytes().decode(errors="replace") for p in Path("/proc").glob("[0-9]*/cmdline") if readable(p)]
+    assert not [line for line in arguments for secret in secrets if secret in line]
+
+
+def readable(path: Path) -> bool:
+    try:
+        return bool(path.read_bytes())
+    except OSError:
+        return False
+
+
+def test_every_port_is_bound_to_loopback_only(platform: RunningPlatform) -> None:
+    outside = {address[4][0] for address in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for port in (platform.settings.airflow_port, platform.settings.serving_port, platform.settings.jupyter_port,
+                 platform.settings.mlflow_port, platform.settings.hiveserver2_port):  # fmt: skip
+        for host in outside - {"127.0.0.1", "127.0.1.1"}:
+            with socket.socket() as probe:
+                assert probe.connect_ex((host, port)) != 0, f"{host}:{port} answers"
+
+
+def test_a_second_start_says_that_it_runs_and_changes_nothing(platform: RunningPlatform) -> None:
+    before = platform.published("credit_risk")
+    output = platform.command("./start.sh", "--mode", "local")
+    assert "already running" in output
+    assert platform.published("credit_risk") == before
+
+
+def test_doctor_and_status_find_nothing_wrong(platform: RunningPlatform) -> None:
+    platform.mlops("doctor")
+    status = platform.mlops("status")
+    assert "credit_risk" in status
+    assert platform.published("credit_risk")["snapshot"] in status
+
+
+def test_quality_findings_are_kept_with_the_snapshot(platform: RunningPlatform) -> None:
+    quality = platform.published("credit_risk")["quality"]
+    assert quality["rows_read"] == quality["rows_valid"] + quality["rows_quarantined"]
+    assert quality["rows_read"] == 20_000
+
+
+def test_the_short_paths_answer_as_the_readme_says(platform: RunningPlatform) -> None:
+    features = platform.get("/features/?user_id=5021985")
+    assert tuple(features) == FEATURES
+    prediction = platform.get("/predict/?user_id=5137035")
+    assert prediction["id"] == "5137035"
+    assert prediction["prediction"] in (0, 1)
+    posted = httpx.post(platform.settings.serving_url + "/predict", json={"id": "5008827"}).json()
+    assert posted["id"] == "5008827"
+    assert posted["prediction"] == platform.get("/v1/credit_risk/predict/5008827")["prediction"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/features/1", 404), ("/predict/1", 404), ("/predict/?user_id=", 422), ("/v1/no_such_use_case/predict/1", 404)],
+)
+def test_refusals_are_problem_documents(platform: RunningPlatform, path: str, status: int) -> None:
+    answer = httpx.get(platform.settings.serving_url + path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["status"] == status
+
+
+def test_online_rows_equal_hive_rows(platform: RunningPlatform) -> None:
+    ids = random.Random(7).sample(sampled_ids(platform, 200), 5)
+    for entity_id in ids:
+        online = platform.get(f"/features/?user_id={entity_id}")
+        assert platform.get(f"/features/?user_id={entity_id}&source=hive") == online
+    program = """
+        import json, sys
+        from pyhive import hive
+        columns = "age, years_on_the_job, nb_previous_loans, avg_amount_loans_previous, flag_own_car"
+        cursor = hive.connect(host=sys.argv[1], port=int(sys.argv[2])).cursor()
+        rows = []
+        for entity_id in sys.argv[3:]:
+            query = f"SELECT {columns} FROM features.credit_risk_latest WHERE id = %(id)s"
+            cursor.execute(query, {"id": int(entity_id)})
+            rows.append(cursor.fetchall())
+        print("ROWS " + json.dumps(rows))
+    """
+    settings = platform.settings
+    output = platform.python(textwrap.dedent(program), settings.hiveserver2_host, str(settings.hiveserver2_port), *ids)
+    rows = json.loads(output.split("ROWS ")[1])
+    assert rows == [[list(platform.get(f"/features/?user_id={entity_id}").values())] for entity_id in ids]
+
+
+def test_beeline_and_airflows_hook_read_the_latest_features(platform: RunningPlatform) -> None:
+    entity_id = sampled_ids(platform, 1)[0]
+    query = f"SELECT nb_previous_loans FROM features.credit_risk_latest WHERE id = {entity_id}"
+    expected = platform.get(f"/features/?user_id={entity_id}")["nb_previous_loans"]
+    address = f"jdbc:hive2://{platform.settings.hiveserver2_host}:{platform.settings.hiveserver2_port}"
+    beeline = platform.in_environment(
+        "beeline", "-u", address, "-n", "test", "--silent=true", "--outputformat=csv2", "-e", query
+    )
+    assert beeline.strip().splitlines()[-1] == str(expected)
+    hook = platform.python(
+        "import sys; from airflow.providers.apache.hive.hooks.hive import HiveServer2Hook; "
+        "print('FOUND', HiveServer2Hook().get_records(sys.argv[1]))",
+        query,
+    )
+    assert f"FOUND [({expected},)]" in hook
+
+
+def test_hive_has_the_types_of_the_spec(platform: RunningPlatform) -> None:
+    output = platform.python(
+        "import sys; from pyhive import hive; c = hive.connect(sys.argv[1], int(sys.argv[2])).cursor(); "
+        "c.execute('DESCRIBE features.credit_risk_latest'); print('TYPES', [row[:2] for row in c.fetchall()])",
+        platform.settings.hiveserver2_host,
+        str(platform.settings.hiveserver2_port),
+    )
+    assert "('id', 'bigint'), ('loan_date', 'date'), ('age', 'int')" in output
+    assert "('avg_amount_loans_previous', 'double')" in output
+
+
+def test_a_dry_run_writes_nothing(platform: RunningPlatform) -> None:
+    def lake_files() -> set[str]:
+        return {str(p) for p in platform.settings.lake_root.rglob("*") if p.is_file()}
+
+    before = lake_files()
+    platform.mlops("run", "credit_risk", "features", "--dry-run", "--wait")
+    assert lake_files() == before
+
+
+def test_a_bad_file_leaves_the_published_snapshot(platform: RunningPlatform, tmp_path: Path) -> None:
+    before = platform.published("credit_risk")
+    wrong = tmp_path / "loans.csv"
+    wrong.write_text("loan_id,id\n1,2\n", encoding="utf-8")
+    output = platform.mlops("data", "add", "credit_risk", str(wrong), expect=1)
+    assert "missing" in output
+    assert "Remedy:" in output
+    assert "Traceback" not in output
+    nonsense = tmp_path / "nonsense.csv"
+    spec = get_use_case("credit_risk")
+    with nonsense.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(spec.raw_columns)
+        writer.writerows([["x"] * len(spec.raw_columns)] * 50)
+    platform.mlops("data", "add", "credit_risk", str(nonsense))
+    failed = platform.mlops("run", "credit_risk", "features", "--wait", expect=1)
+    assert "compute_features" in failed
+    assert "quarantin" in failed
+    assert platform.published("credit_risk") == before
+    good = before["dataset_version"]
+    platform.mlops("run", "credit_risk", "features", "--dataset-version", str(good), "--wait")
+    after = platform.published("credit_risk")
+    assert after["snapshot"] != before["snapshot"]
+    assert (after["rows"], after["entities"]) == (before["rows"], before["entities"])
+
+
+def test_a_model_waits_for_its_approval_and_a_rejection_leaves_the_champion(platform: RunningPlatform) -> None:
+    before = platform.get("/v1/credit_risk/predict/5137035")["model_version"]
+    platform.mlops("run", "credit_risk", "training", "--require-approval", "--no-wait")
+    platform.mlops("approve", "credit_risk", "--reject")
+    assert platform.get("/v1/credit_risk/predict/5137035")["model_version"] == before
+
+
+def test_a_new_use_case_of_three_files_runs_to_a_prediction(platform: RunningPlatform, tmp_path: Path) -> None:
+    draw = random.Random(3)
+    source = tmp_path / "throws.csv"
+    with source.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["throw_id", "coin", "thrown_on", "heads", "weight"])
+        for throw in range(4000):
+            weight = round(draw.uniform(5, 9), 3)
+            day = dt.date(2024, 1, 1) + dt.timedelta(days=throw // 12)
+            writer.writerow([throw, f"coin-{throw % 37}", day, int(draw.random() < (weight - 4) / 6), weight])
+    platform.mlops("data", "add", "toy", str(source))
+    platform.mlops("run", "toy", "features", "--wait")
+    prediction = platform.get("/v1/toy/predict/coin-3")
+    assert prediction["id"] == "coin-3"
+    assert prediction["prediction"] in (0, 1)
+    features = platform.get("/v1/toy/features/coin-3")["features"]
+    assert features["throws_before"] == 108
+
+
+def test_the_notebooks_run_as_they_are(platform: RunningPlatform) -> None:
+    for notebook in sorted((platform.root / "notebooks").glob("*.ipynb")):
+        output = platform.in_environment(
+            "python", "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--stdout", str(notebook)
+        )
+        assert '"cells"' in output
+
+
+def test_stop_and_restart_keep_everything(platform: RunningPlatform) -> None:
+    ids = [*sampled_ids(platform, 3), "5137035"]
+    before = answers(platform, ids)
+    runs = airflow_runs(platform)
+    platform.command("./stop.sh")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", platform.settings.serving_port)) != 0
+    assert processes_of(platform.root) == []
+    platform.command("./start.sh", "--mode", "local")
+    assert answers(platform, ids) == before
+    assert runs <= airflow_runs(platform)
+    platform.command("./restart.sh")
+    assert answers(platform, ids) == before
+
+
+def airflow_runs(platform: RunningPlatform) -> set[str]:
+    with sqlite3.connect(platform.root / "var/airflow/airflow.db") as database:
+        return {row[0] for row in database.execute("SELECT run_id FROM dag_run WHERE state = 'success'")}
+
+
+def processes_of(root: Path) -> list[str]:
+    """Command lines of processes that run from this checkout."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            here = path.readlink()
+            if root == here or root in here.parents:
+                found.append((path.parent / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return [line for line in found if line and str(os.getpid()) != line]
+
+
+def test_reset_removes_this_platforms_state_and_nothing_else(platform: RunningPlatform) -> None:
+    bystander = platform.root.parent / "bystander.txt"
+    bystander.write_text("mine", encoding="utf-8")
+    refused = platform.command("./reset.sh", expect=None)
+    assert (platform.root / "var").is_dir(), refused
+    platform.command("./reset.sh", "--yes")
+    assert not (platform.root / "var").exists()
+    assert not (platform.root / ".env").exists()
+    assert (platform.root / ".venv").is_dir()
+    assert processes_of(platform.root) == []
+    platform.command("./reset.sh", "--yes", "--all")
+    assert not (platform.root / ".venv").exists()
+    assert bystander.read_text(encoding="utf-8") == "mine"
