@@ -1,0 +1,44 @@
+"""Brings Airflow's database to its version's schema and makes the admin user, in one process: Airflow imports slowly.
+
+``.env`` holds the admin's password, so a password changed there is the password from the next start on.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+from airflow import __version__ as airflow_version
+from airflow import settings as airflow_settings
+from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+from airflow.utils import db
+
+
+def make_admin(user: str, password: str) -> None:
+    """Makes the admin user, or gives it this password."""
+    with get_application_builder() as builder:
+        security = builder.sm
+        existing = security.find_user(username=user)
+        if existing is not None:
+            security.reset_password(existing.id, password)
+            return
+        role = security.find_role("Admin")
+        if not security.add_user(user, "Platform", "Admin", f"{user}@localhost.localdomain", role, password):
+            raise SystemExit(f"airflow: the user {user} could not be made")
+
+
+def main() -> None:
+    user, password = os.environ["MLOPS_AIRFLOW_ADMIN_USER"], os.environ["MLOPS_AIRFLOW_ADMIN_PASSWORD"]
+    database = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    state = hashlib.sha256("\n".join([airflow_version, database, user, password]).encode()).hexdigest()
+    stamp = Path(os.environ["AIRFLOW_HOME"]) / "initialised"
+    database_file = Path(database.removeprefix("sqlite:///"))
+    if database_file.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == state:
+        return
+    airflow_settings.initialize()
+    db.upgradedb()
+    make_admin(user, password)
+    stamp.write_text(state, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Airflow's scheduler, in the foreground. Task logs are files that the api-server reads itself, so none are served.
+set -eu
+. "$(dirname "$0")/../mlops_platform/stack/environment.sh"
+exec airflow scheduler --skip-serve-logs

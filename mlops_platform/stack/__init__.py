@@ -1,0 +1,1 @@
+"""Brings the platform up as supervised local processes, and down again."""

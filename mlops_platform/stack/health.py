@@ -1,0 +1,101 @@
+"""Whether a service is usable: asked the way its clients ask it, not whether its port is open.
+
+Each probe returns True or False for one moment, within ``TIMEOUT`` seconds; waiting is the caller's.
+"""
+
+import socket
+import struct
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from mlops_platform.settings import PlatformSettings
+
+TIMEOUT = 5.0
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+_THRIFT_VERSION = 0x80010000
+_THRIFT_CALL, _THRIFT_REPLY = 1, 2
+
+
+def _get_json(url: str) -> Any:
+    with httpx.Client(trust_env=False, timeout=TIMEOUT) as client:
+        return client.get(url).raise_for_status().json()
+
+
+def _answers(url: str) -> bool:
+    with httpx.Client(trust_env=False, timeout=TIMEOUT) as client:
+        return client.get(url).is_success
+
+
+def spark_master(settings: PlatformSettings) -> bool:
+    """The master is alive and takes applications."""
+    return bool(_master_state(settings)["status"] == "ALIVE")
+
+
+def spark_workers(settings: PlatformSettings) -> bool:
+    """As many workers are registered with the master as the settings ask for."""
+    return int(_master_state(settings)["aliveworkers"]) >= settings.spark_workers
+
+
+def _master_state(settings: PlatformSettings) -> Any:
+    return _get_json(f"http://{settings.spark_master_host}:{settings.spark_master_ui_port}/json/")
+
+
+def metastore(settings: PlatformSettings) -> bool:
+    """The metastore lists its databases, for which it opens its own database."""
+    method = b"get_all_databases"
+    call = struct.pack("!Ii", _THRIFT_VERSION | _THRIFT_CALL, len(method)) + method + struct.pack("!ib", 0, 0)
+    with socket.create_connection((settings.metastore_host, settings.metastore_port), timeout=TIMEOUT) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.sendall(call)
+        (answer,) = struct.unpack("!I", connection.recv(4, socket.MSG_WAITALL))
+    return bool(answer == _THRIFT_VERSION | _THRIFT_REPLY)
+
+
+def hiveserver2(settings: PlatformSettings) -> bool:
+    """HiveServer2 opens a session and answers a statement that goes to the metastore."""
+    from pyhive import hive  # only where HiveServer2 is asked: an image without PyHive has other probes
+
+    connection = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port, username="health")
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SHOW DATABASES")
+        return bool(cursor.fetchall())
+    finally:
+        connection.close()
+
+
+def mlflow(settings: PlatformSettings) -> bool:
+    """MLflow answers."""
+    return _answers(f"{settings.mlflow_url}/health")
+
+
+def airflow_api_server(settings: PlatformSettings) -> bool:
+    """The API server answers and reaches its database."""
+    return bool(_airflow_health(settings)["metadatabase"]["status"] == "healthy")
+
+
+def airflow_component(settings: PlatformSettings, component: str, since: datetime) -> bool:
+    """``component`` (scheduler, dag_processor, triggerer) has given a sign of life after ``since``.
+
+    Airflow calls it healthy for half a minute after its last one, also when that came from the process before.
+    """
+    found = _airflow_health(settings)[component]
+    heartbeat = found[f"latest_{component}_heartbeat"]
+    return found["status"] == "healthy" and heartbeat is not None and datetime.fromisoformat(heartbeat) >= since
+
+
+def _airflow_health(settings: PlatformSettings) -> Any:
+    return _get_json(f"{settings.airflow_url}/api/v2/monitor/health")
+
+
+def serving(settings: PlatformSettings) -> bool:
+    """The prediction service answers; whether it has a model is a matter of ``/readyz``."""
+    return _answers(f"{settings.serving_url}/healthz")
+
+
+def jupyter(settings: PlatformSettings) -> bool:
+    """Jupyter answers."""
+    return _answers(f"http://{settings.bind_address}:{settings.jupyter_port}/api")

@@ -1,0 +1,78 @@
+"""The services of the platform: what launches each, what it waits for, how it is known to be usable."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.stack import health
+
+Probe = Callable[[PlatformSettings, datetime], bool]
+
+
+def _stateless(probe: Callable[[PlatformSettings], bool]) -> Probe:
+    return lambda settings, _since: probe(settings)
+
+
+def _airflow(component: str) -> Probe:
+    return lambda settings, since: health.airflow_component(settings, component, since)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: a supervised process here, a container under Compose.
+
+    ``command`` is relative to the project's root. ``usable`` is asked until it says so or ``deadline`` seconds have
+    passed since the start; None means a step that runs once and is done when it ends well.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    usable: Probe | None
+    depends_on: tuple[str, ...] = ()
+    deadline: int = 120
+
+
+def services(settings: PlatformSettings) -> tuple[Service, ...]:
+    """Every service of this installation, each after those it depends on."""
+    java = ("class-archive",)
+    return (
+        Service("class-archive", ("spark_jobs/class_archive.sh",), None, deadline=240),
+        Service("airflow-init", ("airflow/init.sh",), None, deadline=240),
+        Service("mlflow", ("training/registry.sh",), _stateless(health.mlflow), deadline=180),
+        Service("hive-metastore", ("hive/metastore.sh",), _stateless(health.metastore), java),
+        Service("spark-master", ("spark_jobs/master.sh",), _stateless(health.spark_master), java),
+        *(
+            Service(name, ("spark_jobs/worker.sh", str(number)), _stateless(health.spark_workers), ("spark-master",))
+            for number in range(1, settings.spark_workers + 1)
+            if (name := f"spark-worker-{number}")
+        ),
+        Service("hive-server", ("hive/hiveserver2.sh",), _stateless(health.hiveserver2), ("hive-metastore",), 180),
+        Service(
+            "airflow-api-server",
+            ("airflow/api-server.sh",),
+            _stateless(health.airflow_api_server),
+            ("airflow-init",),
+            deadline=180,
+        ),
+        *(
+            Service(f"airflow-{name}", (f"airflow/{name}.sh",), probe, ("airflow-init",), deadline=240)
+            for name, probe in (
+                ("scheduler", _airflow("scheduler")),
+                ("dag-processor", _airflow("dag_processor")),
+                ("triggerer", _airflow("triggerer")),
+            )
+        ),
+        Service("serving", ("serving/serve.sh",), _stateless(health.serving)),
+        Service("jupyter", ("notebooks/jupyter.sh",), _stateless(health.jupyter)),
+    )
+
+
+def is_usable(service: Service, settings: PlatformSettings, since: datetime) -> bool:
+    """One probe; a service that refuses, breaks off or answers nonsense is not usable."""
+    if service.usable is None:
+        return False
+    try:
+        return service.usable(settings, since)
+    except Exception:  # noqa: BLE001 - whatever a half-started service does to its client means "not yet"
+        return False

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Spark's standalone master, in the foreground.
+set -eu
+. "$(dirname "$0")/../mlops_platform/stack/environment.sh"
+exec "$SPARK_HOME/bin/spark-class" org.apache.spark.deploy.master.Master \
+  --host "$MLOPS_SPARK_MASTER_HOST" --port "$MLOPS_SPARK_MASTER_PORT" --webui-port "$MLOPS_SPARK_MASTER_UI_PORT"
