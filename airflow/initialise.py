@@ -1,20 +1,27 @@
 """Brings Airflow's database to its version's schema and makes the admin user, in one process: Airflow imports slowly.
 
-``.env`` holds the admin's password, so a password changed there is the password from the next start on.
+Hence it imports Airflow only where there is something to do. ``.env`` holds the admin's password, so a password changed there is the password from the next start on.
 """
 
 import hashlib
 import os
+from importlib.metadata import version
 from pathlib import Path
 
-from airflow import __version__ as airflow_version
-from airflow import settings as airflow_settings
-from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
-from airflow.utils import db
+
+def migrate() -> None:
+    """Brings the database, made where there is none, to the schema of the installed version."""
+    from airflow import settings
+    from airflow.utils import db
+
+    settings.initialize()
+    db.upgradedb()
 
 
 def make_admin(user: str, password: str) -> None:
     """Makes the admin user, or gives it this password."""
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+
     with get_application_builder() as builder:
         security = builder.sm
         existing = security.find_user(username=user)
@@ -29,13 +36,12 @@ def make_admin(user: str, password: str) -> None:
 def main() -> None:
     user, password = os.environ["MLOPS_AIRFLOW_ADMIN_USER"], os.environ["MLOPS_AIRFLOW_ADMIN_PASSWORD"]
     database = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    state = hashlib.sha256("\n".join([airflow_version, database, user, password]).encode()).hexdigest()
+    state = hashlib.sha256("\n".join([version("apache-airflow"), database, user, password]).encode()).hexdigest()
     stamp = Path(os.environ["AIRFLOW_HOME"]) / "initialised"
     database_file = Path(database.removeprefix("sqlite:///"))
     if database_file.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == state:
         return
-    airflow_settings.initialize()
-    db.upgradedb()
+    migrate()
     make_admin(user, password)
     stamp.write_text(state, encoding="utf-8")
 

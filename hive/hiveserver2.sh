@@ -3,7 +3,9 @@
 # cluster's it would hold them for ever.
 set -eu
 . "$(dirname "$0")/../mlops_platform/stack/environment.sh"
+# spark-submit takes this application for a daemon, and its memory and options from the daemons' variables.
+export SPARK_DAEMON_MEMORY="$MLOPS_HIVESERVER2_MEMORY"
 exec spark-submit --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 --name hiveserver2 \
-  --master "local[2]" --driver-memory "$MLOPS_HIVESERVER2_MEMORY" --conf spark.ui.enabled=false \
+  --master "local[2]" --conf spark.ui.enabled=false \
   spark-internal --hiveconf "hive.server2.thrift.bind.host=$MLOPS_BIND_ADDRESS" \
   --hiveconf "hive.server2.thrift.port=$MLOPS_HIVESERVER2_PORT"

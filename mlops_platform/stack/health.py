@@ -56,6 +56,7 @@ def metastore(settings: PlatformSettings) -> bool:
 
 def hiveserver2(settings: PlatformSettings) -> bool:
     """HiveServer2 opens a session and answers a statement that goes to the metastore."""
+    socket.create_connection((settings.hiveserver2_host, settings.hiveserver2_port), timeout=TIMEOUT).close()
     from pyhive import hive  # only where HiveServer2 is asked: an image without PyHive has other probes
 
     connection = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port, username="health")
