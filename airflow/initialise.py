@@ -1,6 +1,7 @@
 """Brings Airflow's database to its version's schema and makes the admin user, in one process: Airflow imports slowly.
 
-Hence it imports Airflow only where there is something to do. ``.env`` holds the admin's password, so a password changed there is the password from the next start on.
+Hence it imports Airflow only where there is something to do. ``.env`` holds the admin's password, so a password changed
+there is the password from the next start on.
 """
 
 import hashlib
@@ -11,8 +12,9 @@ from pathlib import Path
 
 def migrate() -> None:
     """Brings the database, made where there is none, to the schema of the installed version."""
-    from airflow import settings
-    from airflow.utils import db
+    from airflow.utils import db  # noqa: PLC0415
+
+    from airflow import settings  # noqa: PLC0415
 
     settings.initialize()
     db.upgradedb()
@@ -20,7 +22,7 @@ def migrate() -> None:
 
 def make_admin(user: str, password: str) -> None:
     """Makes the admin user, or gives it this password."""
-    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder  # noqa: PLC0415
 
     with get_application_builder() as builder:
         security = builder.sm

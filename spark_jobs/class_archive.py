@@ -30,7 +30,8 @@ def exercise(folder: Path) -> None:
     )
     rows = session.range(1000).selectExpr("id", "id % 7 AS customer", "date'2020-01-01' AS day", "rand(1) AS amount")
     rows.write.option("header", True).csv(str(folder / "csv"))
-    loans = session.read.schema("id BIGINT, customer INT, day DATE, amount DOUBLE").csv(str(folder / "csv"), header=True)
+    schema = "id BIGINT, customer INT, day DATE, amount DOUBLE"
+    loans = session.read.schema(schema).csv(str(folder / "csv"), header=True)
     earlier = Window.partitionBy("customer").orderBy("id").rowsBetween(Window.unboundedPreceding, -1)
     features = loans.select("*", F.avg("amount").over(earlier).alias("average"), F.lit("1").alias("snapshot"))
     features.write.partitionBy("snapshot").parquet(str(folder / "features"))

@@ -1,53 +1,106 @@
-"""``python -m mlops_platform.stack``: what start.sh, stop.sh, restart.sh, reset.sh and the launch commands call."""
+"""``python -m mlops_platform.stack``: the commands of the shell scripts, run in the project's environment."""
 
 import argparse
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.settings import PROJECT_ROOT, load_settings
+from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_settings
+from mlops_platform.stack.bootstrap import start_arguments
+from mlops_platform.stack.console import complain, say
 from mlops_platform.stack.env_file import ensure_secrets
 from mlops_platform.stack.environment import prepare_state, require_java, service_environment
+from mlops_platform.stack.first_run import has_champion, prediction_for_real_id, run_first_pipelines
+from mlops_platform.stack.installation import UnderWay, lock
+from mlops_platform.stack.services import is_usable, services
 from mlops_platform.stack.startup import start_services, stop_services
+from mlops_platform.stack.summary import summary
 from mlops_platform.stack.supervision import Supervisor
 
 
-def _print_environment() -> None:
+def print_environment(_arguments: list[str]) -> None:
+    """The environment of services, for a shell to evaluate."""
     settings = load_settings()
     prepare_state(settings)
     environment = service_environment(settings, os.environ)
     for name, value in sorted(environment.items()):
         if os.environ.get(name) != value:
-            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+            say(f"export {name}={shlex.quote(value)}")
 
 
-def _start() -> None:
+def start(arguments: list[str]) -> None:
+    """Brings everything up and ends with a prediction; on a running platform it only says so."""
+    options = start_arguments().parse_args(arguments)
+    files = dict(_named_file(given) for given in options.data)
     ensure_secrets(PROJECT_ROOT / ".env")
     settings = load_settings()
+    if options.workers is not None:
+        settings = settings.model_copy(update={"spark_workers": options.workers})
+    with lock(settings.state_dir):
+        supervisor = Supervisor.running(settings)
+        if supervisor is not None and _is_complete(settings, supervisor):
+            say("The platform is already running; nothing was changed.")
+        else:
+            _bring_up(settings, supervisor)
+            run_first_pipelines(settings, options.rows, files, say)
+        say(summary(settings, prediction_for_real_id(settings)))
+
+
+def _named_file(given: str) -> tuple[str, Path]:
+    use_case, separator, file = given.partition("=")
+    if not separator or not Path(file).is_file():
+        raise PlatformError(f"--data {given}: no such file", remedy="give it as --data USE_CASE=FILE")
+    return use_case, Path(file).resolve()
+
+
+def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:
+    lasting = [service for service in services(settings) if service.usable is not None]
+    running = all(supervisor.state(service.name)[0] == "RUNNING" for service in lasting)
+    return (
+        running
+        and all(is_usable(service, settings) for service in lasting)
+        and has_champion(settings, settings.serving_default_use_case)
+    )
+
+
+def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None:
     prepare_state(settings)
     environment = service_environment(settings, os.environ)
     require_java(environment)
-    supervisor = Supervisor.running(settings) or Supervisor.launched(settings, environment)
-    start_services(settings, supervisor, print)
+    if supervisor is None:
+        stop_services(settings)  # leftovers of a supervisord that was killed
+        supervisor = Supervisor.launched(settings, environment)
+    say("Starting the services")
+    start_services(settings, supervisor, say)
 
 
-def main() -> int:
+def stop(_arguments: list[str]) -> None:
+    """Stops everything and keeps the data."""
+    settings = load_settings()
+    with lock(settings.state_dir):
+        stopped = stop_services(settings)
+    say(f"Stopped ({stopped} processes); all data is kept." if stopped else "Nothing is running.")
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"environment": print_environment, "start": start, "stop": stop}
+
+
+def main(arguments: list[str]) -> int:
+    """One command; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m mlops_platform.stack", description=__doc__)
-    parser.add_argument("command", choices=["environment", "start", "stop"])
-    command = parser.parse_args().command
+    parser.add_argument("command", choices=COMMANDS)
     try:
-        if command == "environment":
-            _print_environment()
-        elif command == "start":
-            _start()
-        else:
-            print(f"{stop_services(load_settings())} processes stopped")
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
+        COMMANDS[parser.parse_args(arguments[:1]).command](arguments[1:])
+    except (PlatformError, UnderWay) as error:
+        complain(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 _INTRODUCTION = """\
-# This installation's secrets and what you move from its defaults (.env.example lists it all). Kept by ./stop.sh, removed by ./reset.sh.
+# This installation's secrets, and what you change of its defaults: .env.example lists what there is.
+# Kept by ./stop.sh, removed by ./reset.sh.
 """
 
 

@@ -213,7 +213,9 @@ def _mlflow(settings: PlatformSettings) -> dict[str, str]:
             _plain(database) if database else f"sqlite:///{settings.state_dir / 'mlflow' / 'mlflow.db'}"
         ),
         "MLFLOW_ARTIFACTS_DESTINATION": (settings.state_dir / "mlflow" / "artifacts").as_uri(),
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(sorted({*hosts, *(f"{host}:{settings.mlflow_port}" for host in hosts)})),
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(
+            sorted({*hosts, *(f"{host}:{settings.mlflow_port}" for host in hosts)})
+        ),
         # Eight processes and 2 GB for the evaluation of language models.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -57,7 +57,7 @@ def metastore(settings: PlatformSettings) -> bool:
 def hiveserver2(settings: PlatformSettings) -> bool:
     """HiveServer2 opens a session and answers a statement that goes to the metastore."""
     socket.create_connection((settings.hiveserver2_host, settings.hiveserver2_port), timeout=TIMEOUT).close()
-    from pyhive import hive  # only where HiveServer2 is asked: an image without PyHive has other probes
+    from pyhive import hive  # noqa: PLC0415 - an image without PyHive asks other services
 
     connection = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port, username="health")
     try:

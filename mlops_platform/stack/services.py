@@ -68,11 +68,15 @@ def services(settings: PlatformSettings) -> tuple[Service, ...]:
     )
 
 
-def is_usable(service: Service, settings: PlatformSettings, since: datetime) -> bool:
-    """One probe; a service that refuses, breaks off or answers nonsense is not usable."""
+def is_usable(service: Service, settings: PlatformSettings, since: datetime = health.EPOCH) -> bool:
+    """One probe. A service that refuses, breaks off or answers nonsense is not usable.
+
+    Args:
+        since: signs of life that are kept in a database count from here on.
+    """
     if service.usable is None:
         return False
     try:
         return service.usable(settings, since)
-    except Exception:  # noqa: BLE001 - whatever a half-started service does to its client means "not yet"
+    except Exception:  # whatever a half-started service does to its client means "not yet"
         return False

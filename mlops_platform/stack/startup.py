@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings
@@ -53,20 +53,20 @@ def _advance(
             supervisor.start(name)
         return
     seconds = time.monotonic() - progress.started[name]
-    if _is_done(supervisor, service) or is_usable(service, settings, progress.since[name]):
+    if _is_done(settings, supervisor, service) or is_usable(service, settings, progress.since[name]):
         progress.usable.add(name)
         report(f"  {name:<22} ready after {time.monotonic() - progress.started[name]:5.1f} s")
     elif seconds > service.deadline:
         raise _failure(settings, service, f"is not usable {service.deadline} s after its start")
 
 
-def _is_done(supervisor: Supervisor, service: Service) -> bool:
+def _is_done(settings: PlatformSettings, supervisor: Supervisor, service: Service) -> bool:
     """Whether a step that runs once has ended well. A step that ended otherwise raises."""
     if service.usable is not None:
         return False
     state, status = supervisor.state(service.name)
-    if state in ("EXITED", "FATAL") and status != 0:
-        raise PlatformError(f"{service.name} ended with status {status}", remedy="see the end of its log")
+    if state == "FATAL" or (state == "EXITED" and status != 0):
+        raise _failure(settings, service, f"ended with status {status}")
     return state == "EXITED"
 
 
@@ -83,7 +83,7 @@ def stop_services(settings: PlatformSettings) -> int:
     supervisor = Supervisor.running(settings)
     if supervisor is not None:
         supervisor.shutdown()
-        _, left = psutil.wait_procs(processes, timeout=STOP_SECONDS + 10)
+        psutil.wait_procs(processes, timeout=STOP_SECONDS + 10)
     # Orphans of a supervisord that was killed, and what escaped its process groups.
     left = marked_processes(settings)
     for process in left:

@@ -7,17 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
-import psutil
-from supervisor.xmlrpc import SupervisorTransport
+import psutil  # type: ignore[import-untyped]
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings
+from mlops_platform.stack.installation import MARK, is_running, socket_path
 from mlops_platform.stack.services import Service, services
 
-# Every process of an installation carries this variable with the installation's state folder as its value.
-MARK = "MLOPS_STARTED_BY"
 STOP_SECONDS = 20
 
 _HEADER = """\
@@ -63,10 +63,6 @@ def run_folder(settings: PlatformSettings) -> Path:
     return settings.state_dir / "run"
 
 
-def socket_path(settings: PlatformSettings) -> Path:
-    return run_folder(settings) / "supervisor.sock"
-
-
 def log_file(settings: PlatformSettings, service: str) -> Path:
     return settings.state_dir / "log" / f"{service}.log"
 
@@ -77,7 +73,7 @@ def render_configuration(settings: PlatformSettings) -> str:
         log=_escaped(settings.state_dir / "log"),
         run=_escaped(run_folder(settings)),
         root=_escaped(settings.project_root),
-        socket=_escaped(socket_path(settings)),
+        socket=_escaped(socket_path(settings.state_dir)),
     )
     return header + "".join(_program(settings, service) for service in services(settings))
 
@@ -103,18 +99,13 @@ class Supervisor:
 
     def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
-        transport = SupervisorTransport(None, None, f"unix://{socket_path(settings)}")
+        transport = SupervisorTransport(None, None, f"unix://{socket_path(settings.state_dir)}")
         self._rpc = ServerProxy("http://127.0.0.1", transport=transport)
 
     @classmethod
     def running(cls, settings: PlatformSettings) -> "Supervisor | None":
         """The supervisord that answers on this installation's socket; None where none does."""
-        supervisor = cls(settings)
-        try:
-            supervisor._rpc.supervisor.getState()
-        except (OSError, Fault):
-            return None
-        return supervisor
+        return cls(settings) if is_running(settings.state_dir) else None
 
     @classmethod
     def launched(cls, settings: PlatformSettings, environment: dict[str, str]) -> "Supervisor":
@@ -125,7 +116,7 @@ class Supervisor:
         """
         configuration = run_folder(settings) / "supervisord.conf"
         configuration.write_text(render_configuration(settings), encoding="utf-8")
-        socket_path(settings).unlink(missing_ok=True)
+        socket_path(settings.state_dir).unlink(missing_ok=True)
         finished = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
             env={**environment, MARK: str(settings.state_dir)},
@@ -133,6 +124,7 @@ class Supervisor:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
         )
         # The parent of the daemon ends only after the socket is open.
         supervisor = cls.running(settings) if finished.returncode == 0 else None
@@ -144,13 +136,16 @@ class Supervisor:
         return supervisor
 
     def start(self, service: str) -> None:
-        """Starts a service that is not running."""
-        self._rpc.supervisor.startProcess(service, False)
+        """Starts a service unless it runs."""
+        try:
+            self._rpc.supervisor.startProcess(service, False)
+        except Fault as fault:
+            if fault.faultCode != Faults.ALREADY_STARTED:
+                raise
 
     def state(self, service: str) -> tuple[str, int]:
         """The state's name as supervisor has it (RUNNING, EXITED, FATAL, ...) and the last exit status."""
-        info = self._rpc.supervisor.getProcessInfo(service)
-        assert isinstance(info, dict)
+        info: Any = self._rpc.supervisor.getProcessInfo(service)
         return str(info["statename"]), int(info["exitstatus"])
 
     def shutdown(self) -> None:
@@ -171,6 +166,7 @@ def marked_processes(settings: PlatformSettings) -> list[psutil.Process]:
 
 def _mark(process: psutil.Process) -> str | None:
     try:
-        return process.environ().get(MARK)
+        mark: str | None = process.environ().get(MARK)
     except (psutil.Error, OSError):  # another user's, or gone meanwhile
         return None
+    return mark

