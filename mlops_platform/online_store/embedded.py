@@ -5,6 +5,7 @@ The file is read-only after it was built; a publication is a new file, and reade
 """
 
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,8 +17,16 @@ from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.durable import sync_folder
 from mlops_platform.online_store.protocol import FeatureRow
 
+LONGEST_KEY = 511
+"""Bytes; what LMDB takes as a key."""
+
 _WRITES_PER_TRANSACTION = 200_000
 _BYTES_AT_FIRST = 64 * 1024 * 1024
+
+# how `encode` lays a value out
+_NO_DATE = b'{"feature_date":null,"features":'
+_DATE = slice(len(b'{"feature_date":"'), len(b'{"feature_date":"2020-12-30'))
+_AFTER_DATE = len(b'{"feature_date":"2020-12-30","features":')
 
 
 def encode(row: FeatureRow) -> bytes:
@@ -28,7 +37,11 @@ def encode(row: FeatureRow) -> bytes:
 def build(path: Path, rows: Iterable[FeatureRow]) -> int:
     """Write the rows to a new store at this path; it appears there whole or not at all. Returns the number of entities.
 
-    The map grows as needed, so the number of rows need not be known.
+    Rows may come in any order; in the order of their keys' bytes they are appended, which is faster and packs them
+    tighter. The map grows as needed, so the number of rows need not be known.
+
+    Raises:
+        SnapshotError: two rows are of one entity, or an id is longer than a key can be.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -36,14 +49,17 @@ def build(path: Path, rows: Iterable[FeatureRow]) -> int:
         str(draft), subdir=False, map_size=_BYTES_AT_FIRST, lock=False, sync=False, metasync=False, meminit=False
     )
     try:
-        batch: list[tuple[bytes, bytes]] = []
-        for row in rows:
-            batch.append((row.entity_id.encode(), encode(row)))
-            if len(batch) == _WRITES_PER_TRANSACTION:
-                _write(environment, batch)
-                batch = []
-        _write(environment, batch)
+        rows_written, last = 0, b""
+        pairs = ((row.entity_id.encode(), encode(row)) for row in rows)
+        while batch := sorted(itertools.islice(pairs, _WRITES_PER_TRANSACTION)):
+            _write(environment, batch, append=batch[0][0] > last)
+            rows_written, last = rows_written + len(batch), max(last, batch[-1][0])
         entities: int = environment.stat()["entries"]
+        if entities != rows_written:
+            raise SnapshotError(
+                f"{rows_written} latest rows are of {entities} entities",
+                remedy="let is_latest mark one row of each entity in spark_jobs/features/<use_case>.py",
+            )
         environment.sync(True)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -55,11 +71,19 @@ def build(path: Path, rows: Iterable[FeatureRow]) -> int:
     return entities
 
 
-def _write(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
+def _write(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]], *, append: bool) -> None:
+    key = max((key for key, _ in batch), key=len)
+    if len(key) > LONGEST_KEY:
+        raise SnapshotError(
+            f"the entity id {key.decode()[:40]!r}… has {len(key)} bytes; an id may have {LONGEST_KEY}",
+            remedy="bound the ids in the raw data",
+        )
+    # of two equal keys the second cannot be appended
+    append = append and all(one[0] != other[0] for one, other in itertools.pairwise(batch))
     while True:
         try:
             with environment.begin(write=True) as transaction:
-                transaction.cursor().putmulti(sorted(batch))
+                transaction.cursor().putmulti(batch, append=append)
             return
         except lmdb.MapFullError:
             environment.set_mapsize(environment.info()["map_size"] * 2)
@@ -93,8 +117,19 @@ class EmbeddedStore:
 
     def get_raw(self, entity_id: bytes) -> bytes | None:
         """The stored JSON value of an id, None for a miss: the hot path, without decoding."""
-        value: bytes | None = self._read.get(entity_id) if entity_id else None
+        if not 0 < len(entity_id) <= LONGEST_KEY:
+            return None
+        value: bytes | None = self._read.get(entity_id)
         return value
+
+    def get_parts(self, entity_id: bytes) -> tuple[bytes | None, bytes] | None:
+        """The date's text and the JSON object of the features of an id, cut out of the stored value."""
+        value = self.get_raw(entity_id)
+        if value is None:
+            return None
+        if value.startswith(_NO_DATE):
+            return None, value[len(_NO_DATE) : -1]
+        return value[_DATE], value[_AFTER_DATE:-1]
 
     def get(self, entity_id: str) -> FeatureRow | None:
         value = self.get_raw(entity_id.encode())

@@ -1,0 +1,44 @@
+"""Runs the prediction service in the foreground: ``python -m serving``."""
+
+import sys
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.settings import PlatformSettings, load_settings
+
+CONNECTIONS_AT_ONCE = 1024
+DRAIN_SECONDS = 10
+
+
+def serve(settings: PlatformSettings) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are answered first."""
+    Granian(
+        "serving.server:application",
+        factory=True,
+        address=settings.bind_address,
+        port=settings.serving_port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.serving_workers,
+        backlog=CONNECTIONS_AT_ONCE,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_SECONDS,
+        process_name="mlops-serving",
+    ).serve()
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+    except PlatformError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    serve(settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

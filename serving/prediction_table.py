@@ -1,0 +1,113 @@
+"""The prediction log as a Hive table, ``predictions.<use_case>``: its columns and its files, derived from the spec.
+
+Grain: one model's prediction for one row of one request; ``served`` is false for a shadow's.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlops_platform.lake.durable import sync_folder
+from mlops_platform.lake.layout import Lake
+from mlops_platform.use_case import HIVE_TYPES, ColumnType, UseCase
+
+DATABASE = "predictions"
+
+_ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "date": pa.date32(),
+}
+
+
+def table_name(use_case: UseCase) -> str:
+    return f"{DATABASE}.{use_case.name}"
+
+
+def files_folder(lake: Lake, use_case: str) -> Path:
+    """The table's location."""
+    return lake.predictions(use_case) / "online"
+
+
+def _key_type(use_case: UseCase) -> ColumnType:
+    return use_case.raw_column(use_case.entity_key).type
+
+
+def table_statements(use_case: UseCase, database_location: str, location: str) -> list[str]:
+    """DDL; the locations are URIs."""
+    features = ", ".join(f"`{feature.name}`: {HIVE_TYPES[feature.type]}" for feature in use_case.features)
+    columns = (
+        "`request_id` STRING",
+        "`position` INT",
+        "`time` TIMESTAMP",
+        "`use_case` STRING",
+        f"`id` {HIVE_TYPES[_key_type(use_case)]}",
+        "`feature_date` DATE",
+        f"`features` STRUCT<{features}>",
+        "`score` DOUBLE",
+        "`label` INT",
+        "`model_version` STRING",
+        "`snapshot` STRING",
+        "`variant` STRING",
+        "`served` BOOLEAN",
+    )
+    return [
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE} LOCATION '{database_location}'",
+        f"CREATE EXTERNAL TABLE IF NOT EXISTS {table_name(use_case)} (\n  "
+        + ",\n  ".join(columns)
+        + f"\n)\nSTORED AS PARQUET\nLOCATION '{location}'",
+    ]
+
+
+def schema(use_case: UseCase) -> pa.Schema:
+    """The schema of the table's files."""
+    features = pa.struct([(feature.name, _ARROW_TYPES[feature.type]) for feature in use_case.features])
+    return pa.schema(
+        [
+            ("request_id", pa.string()),
+            ("position", pa.int32()),
+            ("time", pa.timestamp("us", tz="UTC")),
+            ("use_case", pa.string()),
+            ("id", _ARROW_TYPES[_key_type(use_case)]),
+            ("feature_date", pa.date32()),
+            ("features", features),
+            ("score", pa.float64()),
+            ("label", pa.int32()),
+            ("model_version", pa.string()),
+            ("snapshot", pa.string()),
+            ("variant", pa.string()),
+            ("served", pa.bool_()),
+        ]
+    )
+
+
+def write_file(use_case: UseCase, records: Iterable[dict[str, Any]], target: Path) -> None:
+    """Write the records of a segment as one file of the table; it appears whole or not at all."""
+    columns = schema(use_case)
+    rows = list(records)
+    arrays = [_column([row[field.name] for row in rows], field) for field in columns]
+    draft = target.with_name(f".{target.name}.draft")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("wb") as file:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=columns), file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(target)
+    sync_folder(target.parent)
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if field.name == "time":
+        values = [round(value * 1_000_000) for value in values]
+        return pa.array(values, pa.int64()).cast(field.type)
+    if pa.types.is_integer(field.type) and field.name == "id":
+        values = [None if value is None else int(value) for value in values]
+    if pa.types.is_date(field.type):
+        return pa.array(values, pa.string()).cast(field.type)
+    return pa.array(values, field.type)

@@ -1,0 +1,102 @@
+"""Publishes closed segments of the prediction log as files of the Hive tables.
+
+Workers start it as a process of its own when they close a segment. A file is named after its segment, so a crash
+between writing the one and removing the other doubles nothing. One process publishes at a time.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.layout import Lake, uri
+from mlops_platform.online_store.hive import HiveUnavailable, run_query
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case import UseCase
+from mlops_platform.use_cases import get_use_case
+from serving.json_logs import configure
+from serving.paths import serving_paths
+from serving.prediction_log import CLOSED, close_abandoned, lines_of
+from serving.prediction_table import files_folder, table_statements, write_file
+
+logger = logging.getLogger("serving.publish_log")
+
+_TABLE_MADE = "table_made"
+
+
+def publish(settings: PlatformSettings) -> int:
+    """Turn every closed segment, and those of dead workers, into files of the tables. Returns how many segments."""
+    folder = serving_paths(settings).log
+    lake = Lake(settings.lake_root)
+    published = 0
+    close_abandoned(folder)
+    # a segment that was closed meanwhile is found by looking again
+    while segments := sorted(folder.glob(f"*{CLOSED}")):
+        for segment in segments:
+            _publish_segment(segment, lake, settings)
+            published += 1
+    return published
+
+
+def _publish_segment(segment: Path, lake: Lake, settings: PlatformSettings) -> None:
+    by_use_case: dict[str, list[dict[str, object]]] = {}
+    for record in lines_of(segment):
+        by_use_case.setdefault(record["use_case"], []).append(record)
+    for name, records in by_use_case.items():
+        use_case = get_use_case(name)
+        write_file(use_case, records, files_folder(lake, name) / f"{segment.stem}.parquet")
+        _make_table_once(use_case, lake, settings)
+    segment.unlink()
+
+
+def _make_table_once(use_case: UseCase, lake: Lake, settings: PlatformSettings) -> None:
+    """Declare the table to Hive; where Hive is down the files are there, and the next publication tries again."""
+    mark = serving_paths(settings).log / f"{use_case.name}.{_TABLE_MADE}"
+    if mark.exists():
+        return
+    folder = files_folder(lake, use_case.name)
+    try:
+        for statement in table_statements(use_case, uri(lake.root / "predictions"), uri(folder)):
+            run_query(settings.hiveserver2_host, settings.hiveserver2_port, statement, {})
+        mark.touch()
+    except HiveUnavailable as error:
+        logger.warning("prediction table not made yet", extra={"use_case": use_case.name, "reason": str(error)})
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether no other process publishes now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".publishing").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--hiveserver2-host", required=True)
+    parser.add_argument("--hiveserver2-port", type=int, required=True)
+    settings = PlatformSettings(**vars(parser.parse_args()))
+    configure()
+    with _alone(serving_paths(settings).log) as alone:
+        if not alone:
+            return 0
+        try:
+            publish(settings)
+        except (OSError, PlatformError) as error:
+            logger.error("prediction log not published, tried again soon", extra={"reason": str(error)})
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""What one use case answers from at one moment: an immutable whole, replaced in one assignment.
+
+A request takes the object once and keeps it, so it never mixes two models or two snapshots. What nobody holds any
+more is closed by the reference count: a store that was replaced goes when its last request is answered.
+"""
+
+import datetime as dt
+import zlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlops_platform.lake.snapshots import SnapshotManifest
+from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.use_case import UseCase
+from serving.model import ServedModel
+
+Variant = Literal["champion", "challenger"]
+
+_BUCKETS = 2**32
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Who answers. ``challenger_share`` of the ids go to the challenger, always the same ones; with ``shadow`` the
+    challenger predicts beside the champion, for the log only."""
+
+    challenger_share: float = 0.0
+    shadow: bool = False
+
+
+@dataclass(frozen=True)
+class Served:
+    """The snapshot and the models of a use case; either may be lacking before the first was published."""
+
+    use_case: UseCase
+    store: EmbeddedStore | None = None
+    snapshot: SnapshotManifest | None = None
+    champion: ServedModel | None = None
+    challenger: ServedModel | None = None
+    routing: Routing = field(default_factory=Routing)
+
+    @property
+    def lacking(self) -> str | None:
+        """What is missing for an answer, in words."""
+        if self.store is None:
+            return "snapshot is published" if self.champion else "snapshot is published and no champion is registered"
+        return None if self.champion else "champion is registered"
+
+    @property
+    def snapshot_id(self) -> str | None:
+        return None if self.snapshot is None else self.snapshot.snapshot
+
+    def variant(self, entity_id: str | None) -> Variant:
+        """Who answers this id; a row without an id is the champion's."""
+        share = self.routing.challenger_share
+        if not share or self.challenger is None or entity_id is None:
+            return "champion"
+        return "challenger" if zlib.crc32(b"routing:" + entity_id.encode()) < share * _BUCKETS else "champion"
+
+    def stale(self, now: float) -> bool:
+        """The snapshot was made longer ago than the use case allows."""
+        return self.snapshot is not None and now > self.stale_from
+
+    @property
+    def stale_from(self) -> float:
+        """Seconds since 1970 at which the snapshot becomes stale."""
+        if self.snapshot is None:
+            return float("inf")
+        return (self.snapshot.created_at + dt.timedelta(days=self.use_case.stale_after_days)).timestamp()

@@ -1,0 +1,195 @@
+"""The ASGI application: a gate in front of the FastAPI routes, and the hot routes answered in the gate.
+
+The gate names the request, checks the key, bounds the body. A plain GET for the features or the prediction of
+an id is answered there by the functions that the framework's routes call too; a miss, an error, a query or anything
+unusual goes to the framework, so that there is one definition of every other answer.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case import UseCase
+from mlops_platform.use_cases import all_use_cases
+from serving import answers
+from serving.api import build_api
+from serving.predicting import answer_one, look_up
+from serving.problems import MEDIA_TYPE, Problem
+from serving.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+HotRoute = Callable[[str, str], tuple[Headers, bytes]]
+
+ADMIN_PREFIX = "/admin/"
+LARGEST_BODY_BYTES = 1024 * 1024
+_PUBLIC = frozenset({"/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
+_BEARER = b"bearer "
+_PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII).fullmatch
+
+
+class Service:
+    """What the server runs. ``api`` is the FastAPI application behind it, ``runtime`` what both answer from."""
+
+    def __init__(self, runtime: Runtime, api: FastAPI) -> None:
+        self.runtime = runtime
+        self.api = api
+        self._hot = _hot_routes(runtime)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.api(scope, receive, send)
+            return
+        request_id = self.runtime.next_request_id()
+        try:
+            self._admit(scope)
+            hot = self._hot_answer(scope, request_id)
+        except Problem as problem:
+            await _send_problem(send, problem, request_id)
+            return
+        if hot is None:
+            await self._ask_framework(scope, receive, send, request_id)
+            return
+        await self.runtime.log.committed()
+        await _send(send, 200, *hot)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raises a 401 or 403 for a caller who may not."""
+        keys = self.runtime.keys
+        admin = scope["path"].startswith(ADMIN_PREFIX)
+        if admin or (keys.required and scope["path"] not in _PUBLIC):
+            caller = keys.caller(_key(scope["headers"]))
+            if caller is None:
+                raise Problem(
+                    401,
+                    "key-required",
+                    "give an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
+                    headers={"www-authenticate": "Bearer"},
+                )
+            if admin and caller.scope != "admin":
+                raise Problem(403, "admin-required", "this takes a key of the scope admin")
+
+    def _hot_answer(self, scope: Scope, request_id: str) -> tuple[Headers, bytes] | None:
+        """The answer of a hot route, None for any other request."""
+        if scope["method"] != "GET" or scope["query_string"]:
+            return None
+        prefix, _, last = scope["path"].rpartition("/")
+        hot = self._hot.get(prefix)
+        return None if hot is None or _PLAIN_ID(last) is None else hot(last, request_id)
+
+    async def _ask_framework(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_named(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.api(scope, _bounded(scope, receive), send_named)
+        except Exception:
+            logger.exception("request failed", extra={"request_id": request_id})
+            if started:
+                raise
+            problem = Problem(500, "internal", "the service failed; its log has the reason under this request id")
+            await _send_problem(send, problem, request_id)
+
+
+def create_app(settings: PlatformSettings, use_cases: tuple[UseCase, ...] | None = None) -> Service:
+    """The prediction service of these settings, for every declared use case or for the given ones."""
+    runtime = Runtime(settings, all_use_cases() if use_cases is None else use_cases)
+    return Service(runtime, build_api(runtime))
+
+
+def _hot_routes(runtime: Runtime) -> dict[str, HotRoute]:
+    """By the path in front of the id; for use cases whose ids are whole numbers, which need no decoding."""
+    routes: dict[str, HotRoute] = {}
+    for name, use_case in runtime.use_cases.items():
+        if use_case.raw_column(use_case.entity_key).type not in {"int", "long"}:
+            continue
+        features, predict = _features(runtime, name), _predict(runtime, name)
+        routes |= {f"/v1/{name}/features": features, f"/v1/{name}/predict": predict}
+        if name == runtime.settings.serving_default_use_case:
+            routes |= {"/features": features, "/predict": predict}
+    return routes
+
+
+def _features(runtime: Runtime, name: str) -> HotRoute:
+    def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+        source, body = answers.features(runtime.served[name], entity_id.encode())
+        headers = _json_headers(body, request_id)
+        headers += [(key.encode(), value.encode()) for key, value in source.items()]
+        return headers, body
+
+    return features
+
+
+def _predict(runtime: Runtime, name: str) -> HotRoute:
+    def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+        served = runtime.served[name]
+        body = answer_one(served, look_up(served, entity_id), request_id, runtime.log)
+        return _json_headers(body, request_id), body
+
+    return predict
+
+
+def _json_headers(body: bytes, request_id: str) -> Headers:
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
+
+
+def _key(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name == b"x-api-key":
+            return value.decode("latin-1")
+        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
+            return value[len(_BEARER) :].decode("latin-1").strip()
+    return None
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Reads no more of a body than is allowed, whatever its length claims to be."""
+    read = 0
+    too_large = HTTPException(413, f"a body of at most {LARGEST_BODY_BYTES} bytes is taken")
+    claimed = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    refuse = claimed.isdigit() and int(claimed) > LARGEST_BODY_BYTES
+
+    async def receive_bounded() -> Message:
+        nonlocal read
+        if refuse:
+            raise too_large
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > LARGEST_BODY_BYTES:
+            raise too_large
+        return message
+
+    return receive_bounded
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
+    body = problem.body(request_id)
+    headers = [(b"content-type", MEDIA_TYPE.encode()), *_json_headers(body, request_id)[1:]]
+    headers += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    await _send(send, problem.status, headers, body)
