@@ -35,9 +35,9 @@ class Lake:
 
 
 def uri(path: Path) -> str:
-    """The path as Spark and Hive take it.
+    """The path as Spark and Hive take it: a scheme before the plain path. They decode nothing, so nothing is encoded.
 
-    >>> uri(Path("/lake/raw"))
-    'file:///lake/raw'
+    >>> uri(Path("/my lake/snapshot=1"))
+    'file:///my lake/snapshot=1'
     """
-    return path.absolute().as_uri()
+    return f"file://{path.absolute()}"

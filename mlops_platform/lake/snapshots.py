@@ -13,18 +13,19 @@ Files of a use case, under ``features/<use_case>/``::
 import datetime as dt
 import hashlib
 import json
+import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.lake.durable import locked, write_text
+from mlops_platform.lake.durable import locked, sync_folder, write_text
 from mlops_platform.lake.layout import Lake
 
 SnapshotId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
@@ -85,6 +86,18 @@ def snapshot_id(run_id: str) -> str:
 def new_attempt() -> str:
     """A name that no other attempt has."""
     return f"attempt-{uuid.uuid4().hex[:12]}"
+
+
+def make_durable(folder: Path) -> None:
+    """Wait until all that was written below the folder would survive a power cut."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    for parent in (folder, folder.parent, folder.parent.parent):
+        sync_folder(parent)
 
 
 class Snapshots:
@@ -155,23 +168,71 @@ class Snapshots:
         found = (self._read(path) for path in self.folder.glob("snapshot=*/snapshot.json"))
         return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.snapshot), reverse=True)
 
-    def remove_all_but(self, keep: set[str]) -> list[str]:
-        """Delete published snapshots not named in ``keep`` (never the current one). Returns the ids that went."""
+    def abandon(self, snapshot: str, attempt: str) -> None:
+        """Remove the features of an attempt that failed before it began to publish, and give its claim back.
+
+        Its quarantine stays: it says why.
+        """
+        with self._lock():
+            shutil.rmtree(self.features_folder(snapshot, attempt), ignore_errors=True)
+            self.online_file(snapshot, attempt).unlink(missing_ok=True)
+            if self._holder(snapshot) == attempt:
+                (self.snapshot_folder(snapshot) / "claim").unlink()
+            for folder in (self.snapshot_folder(snapshot), self.online_file(snapshot, attempt).parent):
+                with suppress(OSError):  # missing, or another attempt's files are in it
+                    folder.rmdir()
+
+    def prune(self, kept: int, forget: Callable[[str], None]) -> list[str]:
+        """Delete what nobody needs any more; call it inside :meth:`publishing`. Returns the ids of snapshots that went.
+
+        The current snapshot and the newest ``kept`` stay, each with the attempt that its manifest names and the one
+        that holds its claim. What was never published goes once ``kept`` snapshots were published after it began.
+        ``forget`` is called with a snapshot's id before its files go.
+        """
+        newest = self.published()[:kept]
         current = self.current()
-        keep = keep | ({current.snapshot} if current else set())
+        staying = {manifest.snapshot: manifest for manifest in newest + ([current] if current else [])}
+        for manifest in staying.values():
+            self._remove_attempts_but({manifest.attempt, self._holder(manifest.snapshot)}, manifest.snapshot)
+        if len(newest) < kept:
+            return []
+        began_before = newest[-1].created_at.timestamp()
         removed = []
-        for manifest in self.published():
-            if manifest.snapshot not in keep:
-                # the manifest goes first: a snapshot without one does not exist to any reader
-                (self.snapshot_folder(manifest.snapshot) / "snapshot.json").unlink(missing_ok=True)
-                for area in (self.folder, self.lake.online(self.use_case), self.lake.quarantine(self.use_case)):
-                    shutil.rmtree(area / f"snapshot={manifest.snapshot}", ignore_errors=True)
-                removed.append(manifest.snapshot)
+        for snapshot in sorted(self._ids() - staying.keys()):
+            if self._read(self.snapshot_folder(snapshot) / "snapshot.json") or self._began(snapshot) < began_before:
+                forget(snapshot)
+                self._remove(snapshot)
+                removed.append(snapshot)
         return removed
 
-    def _check_claim(self, snapshot: str, attempt: str) -> None:
+    def _areas(self) -> tuple[Path, ...]:
+        return self.folder, self.lake.online(self.use_case), self.lake.quarantine(self.use_case)
+
+    def _ids(self) -> set[str]:
+        return {folder.name.partition("=")[2] for area in self._areas() for folder in area.glob("snapshot=*")}
+
+    def _began(self, snapshot: str) -> float:
+        folders = (area / f"snapshot={snapshot}" for area in self._areas())
+        return max(folder.stat().st_mtime for folder in folders if folder.exists())
+
+    def _remove(self, snapshot: str) -> None:
+        # the manifest goes first: a snapshot without one does not exist to any reader
+        (self.snapshot_folder(snapshot) / "snapshot.json").unlink(missing_ok=True)
+        for area in self._areas():
+            shutil.rmtree(area / f"snapshot={snapshot}", ignore_errors=True)
+
+    def _remove_attempts_but(self, staying: set[str], snapshot: str) -> None:
+        for area in self._areas():
+            for path in (area / f"snapshot={snapshot}").glob("attempt-*"):
+                if path.name.partition(".")[0] not in staying:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _holder(self, snapshot: str) -> str:
         path = self.snapshot_folder(snapshot) / "claim"
-        holder = path.read_text(encoding="utf-8") if path.exists() else "nobody"
+        return path.read_text(encoding="utf-8") if path.exists() else "nobody"
+
+    def _check_claim(self, snapshot: str, attempt: str) -> None:
+        holder = self._holder(snapshot)
         if holder != attempt:
             raise SnapshotError(
                 f"snapshot {snapshot} of {self.use_case} is claimed by {holder}, not by {attempt}",

@@ -1,0 +1,141 @@
+"""The feature job: a raw dataset in, a published snapshot of features out. Submitted by the features DAG.
+
+Whatever goes wrong, the last line of the log says what in one sentence, the exit code is 1, and the snapshot that was
+published before still is.
+"""
+
+import argparse
+import datetime as dt
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.datasets import Datasets
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
+from mlops_platform.settings import load_settings
+from mlops_platform.use_cases import get_use_case
+from spark_jobs.publication import publish
+from spark_jobs.snapshot_build import Attempt, FeatureRun, Stopwatch, build, rehearse
+
+BYTES_PER_PARTITION = 128 * 1024 * 1024
+"""Of the raw text. A shuffle partition then takes some 30 MB: it is sorted in memory."""
+GZIP_RATIO = 6
+
+log = logging.getLogger(__name__)
+
+
+def run_job(run: FeatureRun, lake: Lake, kept: int, open_session: Callable[[int], SparkSession]) -> SnapshotManifest:
+    """Build and publish the run's snapshot. Done again, it gives the same rows, once.
+
+    Raises:
+        PlatformError: nothing was published; a later attempt of the run took over, the data is not good enough, or
+            what was computed does not fit the spec.
+    """
+    watch = Stopwatch()
+    snapshots = Snapshots(lake, run.use_case.name)
+    snapshot = snapshot_id(run.run_id)
+    attempt = Attempt(snapshots, snapshot, snapshots.claim(snapshot))
+    try:
+        with watch.step("session"):
+            session = open_session(shuffle_partitions(run.raw_file))
+        manifest = build(session, run, attempt, watch)
+    except BaseException:
+        snapshots.abandon(snapshot, attempt.name)
+        raise
+    # from here on Hive may know the attempt's files, so they stay whatever happens
+    removed = publish(session, run.use_case, snapshots, manifest, kept)
+    published = snapshots.get(snapshot)
+    log.info("published snapshot %s of %s", snapshot, run.use_case.name)
+    if removed:
+        log.info("deleted old snapshots: %s", ", ".join(removed))
+    log.info("seconds: %s", ", ".join(f"{step} {seconds:.1f}" for step, seconds in published.timings.items()))
+    return published
+
+
+def shuffle_partitions(raw_file: Path) -> int:
+    """Into how many partitions the rows of a file are shuffled."""
+    size = raw_file.stat().st_size * (GZIP_RATIO if raw_file.suffix == ".gz" else 1)
+    return max(2, math.ceil(size / BYTES_PER_PARTITION))
+
+
+def open_session(name: str, partitions: int) -> SparkSession:
+    """The job's session; what holds for every job is in spark_jobs/conf/spark-defaults.conf."""
+    session = SparkSession.builder.appName(name).enableHiveSupport().getOrCreate()
+    cores = session.sparkContext.defaultParallelism
+    # as many partitions as the data needs, and no fewer than there are cores: nothing is left for Spark to merge
+    session.conf.set("spark.sql.shuffle.partitions", max(partitions, cores))
+    session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
+    return session
+
+
+def describe(error: BaseException) -> str:
+    """The error in one line: the message of its root where it comes from the JVM."""
+    if isinstance(error, PlatformError):
+        return str(error)
+    text = str(error)
+    cause = getattr(error, "java_exception", None)  # what py4j brings of an error that PySpark does not know
+    if isinstance(error, PySparkException):
+        text = error.getMessage() or text
+    elif cause is not None:
+        while cause.getCause() is not None:
+            cause = cause.getCause()
+        text = str(cause.toString())
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {first}. Remedy: see the log above"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--use-case", required=True)
+    parser.add_argument("--dataset-version", type=int, required=True, help="0 is the latest")
+    parser.add_argument("--run-id", required=True, help="a rerun of the same run replaces its snapshot")
+    parser.add_argument("--run-date", type=dt.date.fromisoformat, required=True)
+    parser.add_argument("--dry-run", action="store_true", help="validate and compute, write nothing")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    try:
+        settings = load_settings()
+        lake = Lake(settings.lake_root)
+        use_case = get_use_case(given.use_case)
+        datasets = Datasets(lake, use_case)
+        dataset = datasets.get(_version(Snapshots(lake, use_case.name), given.run_id, given.dataset_version))
+        datasets.verify(dataset)
+        run = FeatureRun(use_case, dataset.file, dataset.version, given.run_id, given.run_date)
+        session = partial(open_session, f"{use_case.name}_features")
+        if given.dry_run:
+            rehearse(session(shuffle_partitions(run.raw_file)), run)
+            log.info("dry run: nothing was written")
+        else:
+            run_job(run, lake, settings.snapshots_kept, session)
+    except Exception as error:
+        if not isinstance(error, PlatformError):
+            log.exception("unexpected")
+        failure = f"feature job failed: {describe(error)}"
+    else:
+        failure = ""
+    # Spark says goodbye first: the message is the last line of the log
+    if active := SparkSession.getActiveSession():
+        active.stop()
+    if failure:
+        log.error(failure)
+        return 1
+    return 0
+
+
+def _version(snapshots: Snapshots, run_id: str, asked: int) -> int:
+    """A rerun of a published run that asks for the latest dataset takes the one that was the latest then."""
+    before = {manifest.snapshot: manifest for manifest in snapshots.published()}.get(snapshot_id(run_id))
+    return before.dataset_version if before and asked == 0 else asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

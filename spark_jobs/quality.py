@@ -1,0 +1,108 @@
+"""Judging raw rows: the valid ones typed, the rejected ones as they came, each with its reasons.
+
+Most files have no bad row, so the quick judgement only asks of each row, in the one pass that computes the features,
+if anything is wrong with it. What one row does not tell needs the thorough judgement, which costs further shuffles:
+
+=============================  =======================================================================
+``k: occurs more than once``   a row key that several rows have: of equal rows one is kept, of differing
+                               ones none, since nothing says which of them is right
+``f: below minimum``           a feature out of the spec's range (``missing``, ``not allowed``, … likewise):
+                               the raw row that it comes from is rejected, and no other row counts it
+=============================  =======================================================================
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, Observation, Window
+from pyspark.sql import functions as F
+
+from mlops_platform.use_case import UseCase
+from spark_jobs import raw_rows
+from spark_jobs.raw_rows import Rule
+
+REASONS = "reasons"
+_KEY, _CONTENT, _REPEATED = "_key", "_content", "_repeated"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``valid``: raw columns, typed. ``rejected``: raw columns as text, and ``reasons``, an array of rules.
+
+    ``counts`` holds ``read``, the number of rows in the file, once the valid rows were computed.
+    """
+
+    valid: DataFrame
+    rejected: DataFrame
+    counts: Observation
+
+
+def judge_quickly(rows: DataFrame, use_case: UseCase) -> Judged:
+    """Judges each row by itself."""
+    counted, counts = _counted(rows)
+    return Judged(_good(counted, use_case).selectExpr(*raw_rows.typed(use_case)), _bad(rows, use_case), counts)
+
+
+def judge_thoroughly(rows: DataFrame, use_case: UseCase, compute: Callable[[DataFrame], DataFrame]) -> Judged:
+    """Judges each row by itself, by the other rows of its key, and by the features that come of it."""
+    counted, counts = _counted(rows)
+    keyed = _keyed(_good(rows, use_case), use_case)
+    single = keyed.where(~F.col(_REPEATED))
+    broken = compute(single.selectExpr(*raw_rows.typed(use_case))).select(
+        F.col(use_case.row_key).alias(_KEY), raw_rows.reasons(feature_rules(use_case)).alias(REASONS)
+    )
+    broken = broken.where(F.size(REASONS) > 0)
+    rejected = (
+        _bad(rows, use_case)
+        .unionByName(keyed.where(_REPEATED).select(*use_case.raw_columns, _repeated_reason(use_case)))
+        .unionByName(single.join(broken, on=_KEY, how="inner").select(*use_case.raw_columns, REASONS))
+    )
+    valid = (
+        _keyed(_good(counted, use_case), use_case)
+        .where(~F.col(_REPEATED))
+        .join(broken, on=_KEY, how="left_anti")
+        .selectExpr(*raw_rows.typed(use_case))
+    )
+    return Judged(valid, rejected, counts)
+
+
+def feature_rules(use_case: UseCase) -> list[Rule]:
+    """What may be wrong with a row of features."""
+    rules: list[Rule] = []
+    for feature in use_case.features:
+        name = f"`{feature.name}`"
+        if not feature.nullable:
+            rules.append((f"{feature.name}: missing", f"{name} IS NULL"))
+        if feature.type == "double":
+            rules.append((f"{feature.name}: no double", f"NOT {raw_rows.is_finite(name)}"))
+        rules += raw_rows.bounds(feature, f"cast({name} AS string)", name)
+    return rules
+
+
+def _counted(rows: DataFrame) -> tuple[DataFrame, Observation]:
+    counts = Observation()
+    return rows.observe(counts, F.count(F.lit(1)).alias("read")), counts
+
+
+def _good(rows: DataFrame, use_case: UseCase) -> DataFrame:
+    return rows.where(~raw_rows.any_of(raw_rows.row_rules(use_case)))
+
+
+def _bad(rows: DataFrame, use_case: UseCase) -> DataFrame:
+    rules = raw_rows.row_rules(use_case)
+    return rows.where(raw_rows.any_of(rules)).select(*use_case.raw_columns, raw_rows.reasons(rules).alias(REASONS))
+
+
+def _keyed(rows: DataFrame, use_case: UseCase) -> DataFrame:
+    """Adds the key as a value, by which 7 and 07 are one key, and whether the row is rejected for having it."""
+    content = F.xxhash64(*use_case.raw_columns)
+    same_key = Window.partitionBy(_KEY)
+    differ = F.min(_CONTENT).over(same_key) != F.max(_CONTENT).over(same_key)
+    is_copy = F.row_number().over(same_key.orderBy(F.col(_CONTENT).asc())) > 1
+    key = F.expr(raw_rows.value(use_case.raw_column(use_case.row_key)))
+    keyed = rows.select(*use_case.raw_columns, key.alias(_KEY), content.alias(_CONTENT))
+    return keyed.select(*use_case.raw_columns, _KEY, (differ | is_copy).alias(_REPEATED))
+
+
+def _repeated_reason(use_case: UseCase) -> Column:
+    return F.array(F.lit(f"{use_case.row_key}: occurs more than once")).alias(REASONS)

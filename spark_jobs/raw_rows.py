@@ -1,0 +1,102 @@
+"""Reading a raw CSV, and what may be wrong with one of its rows by the spec's expectations.
+
+Every field is read as text: what is not of its type is then found with its reason, and a rejected row is kept as it
+came. The rules by which a row is rejected:
+
+=============================  =======================================================================
+``row: not N fields``          the line has too few or too many fields
+``c: missing``                 an empty field in a column that is not nullable
+``c: no int`` (long, ...)      not of the column's type; a date is ``YYYY-MM-DD``, a number is finite
+``c: not allowed``             none of the allowed values
+``c: below minimum``           likewise ``above maximum``
+=============================  =======================================================================
+"""
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from mlops_platform.hive_tables import text_literal
+from mlops_platform.use_case import HIVE_TYPES, Feature, RawColumn, UseCase
+
+MALFORMED = "_malformed"
+DATE_LENGTH = len("2019-02-01")
+
+Rule = tuple[str, str]
+"""A reason, and the SQL condition under which it holds of a row. SQL, because a rule is then one string to Spark, and
+not a dozen calls from Python into the JVM."""
+
+
+def read_text(session: SparkSession, location: str, use_case: UseCase) -> DataFrame:
+    """The file's rows, every raw column as text, with the whole line in ``_malformed`` if its fields do not add up."""
+    names = [*use_case.raw_columns, MALFORMED]
+    schema = StructType([StructField(name, StringType()) for name in names])
+    # columnPruning: fields are counted in every line, also where a query needs few of them
+    reader = session.read.schema(schema).option("columnPruning", value=False)
+    return reader.csv(
+        location, header=True, mode="PERMISSIVE", columnNameOfCorruptRecord=MALFORMED, quote='"', escape='"'
+    )
+
+
+def row_rules(use_case: UseCase) -> list[Rule]:
+    """What may be wrong with a row of text, seen by itself."""
+    rules: list[Rule] = [(f"row: not {len(use_case.raw)} fields", f"{MALFORMED} IS NOT NULL")]
+    needed = {use_case.row_key, use_case.entity_key, use_case.event_time}
+    for column in use_case.raw:
+        text, parsed = f"`{column.name}`", value(column)
+        if column.name in needed or not column.nullable:
+            # a line with too few fields says so once, not for every field that is not there
+            rules.append((f"{column.name}: missing", f"{text} IS NULL AND {MALFORMED} IS NULL"))
+        if column.type != "string":
+            rules.append((f"{column.name}: no {column.type}", f"{text} IS NOT NULL AND {parsed} IS NULL"))
+        rules += bounds(column, text, parsed)
+    return rules
+
+
+def bounds(column: RawColumn | Feature, text: str, parsed: str) -> list[Rule]:
+    """What the spec says of a value: the values allowed, by their text, the least and the greatest."""
+    rules: list[Rule] = []
+    if column.allowed:
+        allowed = ", ".join(text_literal(value) for value in column.allowed)
+        rules.append((f"{column.name}: not allowed", f"{text} NOT IN ({allowed})"))
+    if column.minimum is not None:
+        rules.append((f"{column.name}: below minimum", f"{parsed} < {column.minimum!r}D"))
+    if column.maximum is not None:
+        rules.append((f"{column.name}: above maximum", f"{parsed} > {column.maximum!r}D"))
+    return rules
+
+
+def any_of(rules: list[Rule]) -> Column:
+    """Whether any rule rejects the row; never null."""
+    return F.expr(" OR ".join(f"coalesce({condition}, false)" for _, condition in rules) or "false")
+
+
+def reasons(rules: list[Rule]) -> Column:
+    """Every reason for which the row is rejected, as an array; empty for a good row."""
+    each = ", ".join(f"IF({condition}, {text_literal(reason)}, NULL)" for reason, condition in rules)
+    return F.expr(f"array_compact(cast(array({each}) AS array<string>))")
+
+
+def typed(use_case: UseCase) -> list[str]:
+    """The raw columns with the types of the spec, out of the columns of text, for ``selectExpr``."""
+    return [f"{value(column)} AS `{column.name}`" for column in use_case.raw]
+
+
+def value(column: RawColumn) -> str:
+    """The column's text as a value of its type, null if it is none."""
+    text = f"`{column.name}`"
+    if column.type == "string":
+        return text
+    parsed = f"try_cast({text} AS {HIVE_TYPES[column.type]})"
+    if column.type == "date":
+        # a cast alone would take 2019 for the first of January
+        return f"IF(length({text}) = {DATE_LENGTH}, {parsed}, NULL)"
+    if column.type == "double":
+        return f"IF({is_finite(parsed)}, {parsed}, NULL)"
+    return parsed
+
+
+def is_finite(parsed: str) -> str:
+    """Whether a double is a number: neither infinite nor NaN."""
+    # NaN is greater than infinity in Spark's order
+    return f"abs({parsed}) < double('infinity')"
