@@ -1,0 +1,132 @@
+"""``<use_case>_features``: a raw dataset becomes a published snapshot of features. One DAG per use case."""
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, task
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowSkipException
+
+from mlops_platform.dag_names import COMPUTE_TASK, RESOLVE_DATASET_TASK, features_asset, features_dag, training_dag
+from mlops_platform.lake.datasets import Datasets
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots, snapshot_id
+from mlops_platform.notifications import failure_callback
+from mlops_platform.settings import load_settings
+from mlops_platform.use_case import UseCase
+from mlops_platform.use_cases import all_use_cases, get_use_case
+
+settings = load_settings()
+lake = Lake(settings.lake_root)
+
+DOC = """
+### {title}: features
+Computes the features of the latest dataset (or of `dataset_version`) in Spark and publishes them as one snapshot: the
+Hive partition and views, the online store, and last the pointer that readers follow. All of it or nothing.
+
+A published snapshot starts `{training}`. A **dry run** computes and checks everything and writes nothing. Bad rows are
+quarantined; the log of `{compute}` counts them by rule.
+"""
+
+
+UNEXPECTED = "Remedy: see the log above"
+"""How the feature job ends its message when it has no remedy of its own."""
+
+
+class UnlessRefused(RetryPolicy):
+    """Tries again, except what was refused with a remedy: a bad file stays bad until a person mends it."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
+    ) -> RetryDecision:
+        if "Remedy:" in str(exception) and UNEXPECTED not in str(exception):
+            return RetryDecision.fail("refused with a remedy: another attempt would end the same way")
+        return RetryDecision.default()
+
+
+def timetable(schedule: str | None) -> CronTriggerTimetable | None:
+    """By the clock, in UTC. A new installation waits for the next time instead of making up for the last one."""
+    if schedule is None:
+        return None
+    return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=dt.timedelta(0))
+
+
+@task(task_id=RESOLVE_DATASET_TASK, execution_timeout=dt.timedelta(minutes=5))
+def resolve_dataset(use_case: str, params: Mapping[str, Any]) -> int:
+    datasets = Datasets(lake, get_use_case(use_case))
+    if params["dataset_version"]:
+        return datasets.get(params["dataset_version"]).version
+    latest = datasets.latest()
+    if latest is None:
+        raise AirflowSkipException(f"{use_case} has no dataset yet: add one with `mlops data add {use_case} FILE`")
+    return latest.version
+
+
+def job_arguments(use_case: str, context: Mapping[str, Any], jinja_env: object) -> list[str]:
+    """The feature job's arguments in this run. It is told the run's day: a job never asks the clock."""
+    run = context["dag_run"]
+    arguments = {
+        "--use-case": use_case,
+        "--dataset-version": str(context["ti"].xcom_pull(task_ids=RESOLVE_DATASET_TASK)),
+        "--run-id": run.run_id,
+        "--run-date": run.run_after.date().isoformat(),
+    }
+    given = [part for argument in arguments.items() for part in argument]
+    return [*given, "--dry-run"] if context["params"]["dry_run"] else given
+
+
+@task(execution_timeout=dt.timedelta(minutes=5))
+def announce_snapshot(use_case: str, run_id: str, params: Mapping[str, Any], outlet_events: Any) -> str:
+    if params["dry_run"]:
+        raise AirflowSkipException("a dry run publishes nothing, so there is nothing to announce")
+    manifest = Snapshots(lake, use_case).get(snapshot_id(run_id))
+    outlet_events[Asset(features_asset(use_case))].extra = {
+        "snapshot": manifest.snapshot,
+        "dataset_version": manifest.dataset_version,
+    }
+    return manifest.snapshot
+
+
+def build_dag(use_case: UseCase) -> DAG:
+    dag_id = features_dag(use_case.name)
+    with DAG(
+        dag_id=dag_id,
+        description=f"{use_case.title}: raw data to a published snapshot of features",
+        doc_md=DOC.format(title=use_case.title, training=training_dag(use_case.name), compute=COMPUTE_TASK),
+        schedule=timetable(use_case.schedule),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        default_args={
+            "owner": use_case.owner,
+            "retries": 2,
+            "retry_delay": dt.timedelta(seconds=15),
+            "retry_exponential_backoff": 2,
+            "max_retry_delay": dt.timedelta(minutes=5),
+            "retry_policy": UnlessRefused(),
+        },
+        params={
+            "dataset_version": Param(0, type="integer", minimum=0, description="the dataset; 0 is the latest"),
+            "dry_run": Param(False, type="boolean", description="compute and check everything, write nothing"),
+        },
+        on_failure_callback=failure_callback(settings, use_case.name, dag_id),
+        tags=[use_case.name, "features"],
+    ) as dag:
+        compute_features = SparkSubmitOperator(
+            task_id=COMPUTE_TASK,
+            conn_id="spark_default",
+            name=dag_id,
+            application=str(settings.project_root / "spark_jobs" / "feature_job.py"),
+            application_args=partial(job_arguments, use_case.name),
+            execution_timeout=dt.timedelta(hours=2),
+        )
+        announced = announce_snapshot.override(outlets=[Asset(features_asset(use_case.name))])(use_case.name)
+        resolve_dataset(use_case.name) >> compute_features >> announced
+    return dag
+
+
+for use_case in all_use_cases():
+    build_dag(use_case)

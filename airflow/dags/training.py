@@ -1,0 +1,176 @@
+"""``<use_case>_training``: a published snapshot becomes candidate models, and the best of them may become champion.
+
+One DAG per use case. Nothing that serves changes before ``promote_champion`` moves the alias.
+"""
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Asset, BaseOperator, Param, TriggerRule, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from mlops_platform.airflow_api import AirflowClient
+from mlops_platform.dag_names import APPROVE_TASK, PROMOTE_TASK, TRAIN_TASK, features_asset, training_dag
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.notifications import Notification, failure_callback, notify, run_url
+from mlops_platform.settings import load_settings
+from mlops_platform.use_case import UseCase
+from mlops_platform.use_cases import all_use_cases
+from mlops_platform.verdict import Verdict
+
+settings = load_settings()
+lake = Lake(settings.lake_root)
+log = logging.getLogger(__name__)
+
+DOC = """
+### {title}: training
+Fits every candidate family on one snapshot, measures them on the holdout, registers them in MLflow, and judges the best
+by the quality gate. A candidate that passes becomes `champion`, and the service takes it up; one that does not leaves
+the champion as it is, and `judge` says which rules it failed, in its log and in the run's note.
+
+With `require_approval` a person decides before the promotion, here under *Required Actions* or with
+`mlops approve {name}`. Rejected, or unanswered for {hours} hours, it is not promoted.
+"""
+APPROVAL_TIMEOUT = dt.timedelta(hours=24)
+VERDICT = f"ti.xcom_pull(task_ids='{TRAIN_TASK}')"
+
+
+@task(retries=0, execution_timeout=dt.timedelta(minutes=5))
+def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_events: Any) -> str:
+    snapshots = Snapshots(lake, use_case)
+    announced = [event for events in triggering_asset_events.values() for event in events]
+    if params["snapshot"]:
+        return snapshots.get(params["snapshot"]).snapshot
+    if announced:
+        latest = max(announced, key=lambda event: event.timestamp)
+        return snapshots.get(latest.extra["snapshot"]).snapshot
+    current = snapshots.current()
+    if current is None:
+        raise AirflowFailException(f"{use_case} has no snapshot yet. Remedy: run `mlops run {use_case} features`")
+    return current.snapshot
+
+
+def train_candidates(use_case: str) -> BaseOperator:
+    """The training run as a child process. Its log is streamed; its result is the verdict, the last line it prints."""
+    return BashOperator(
+        task_id=TRAIN_TASK,
+        # Values go through the environment: what a person typed as a param is never part of the command. Only the
+        # verdict is on stdout, and it is printed last, whatever libraries write to stderr when the process ends.
+        bash_command=(
+            'verdict="$(python -m training train --use-case "$USE_CASE" --snapshot "$SNAPSHOT" --run-id "$RUN_ID")"'
+            ' && printf "%s\\n" "$verdict"'
+        ),
+        env={
+            "USE_CASE": use_case,
+            "SNAPSHOT": "{{ ti.xcom_pull(task_ids='resolve_snapshot') }}",
+            "RUN_ID": "{{ run_id }}",
+        },
+        append_env=True,
+        cwd=str(settings.project_root),
+        output_processor=json.loads,
+        execution_timeout=dt.timedelta(hours=2),
+    )
+
+
+@task.branch(retries=0, execution_timeout=dt.timedelta(minutes=5))
+def judge(verdict: Mapping[str, Any], params: Mapping[str, Any], dag_run: Any) -> str | None:
+    """Which way the verdict leads: to approval, to promotion, or, rejected, nowhere."""
+    found = Verdict.model_validate(verdict)
+    log.info("%s", found)
+    try:
+        with AirflowClient(settings) as airflow:
+            airflow.write_note(dag_run.dag_id, dag_run.run_id, str(found))
+    except PlatformError as error:
+        log.warning("the run has no note: %s", error)
+    if not found.accepted:
+        return None
+    return APPROVE_TASK if params["require_approval"] else PROMOTE_TASK
+
+
+def promote_champion(use_case: str) -> BaseOperator:
+    """Moves the alias. Runs after an approval, or straight after the judgement where none is asked for."""
+    return BashOperator(
+        task_id=PROMOTE_TASK,
+        bash_command='exec python -m training promote --use-case "$USE_CASE" --version "$VERSION"',
+        env={"USE_CASE": use_case, "VERSION": f"{{{{ {VERDICT}['model_version'] }}}}"},
+        append_env=True,
+        cwd=str(settings.project_root),
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        execution_timeout=dt.timedelta(minutes=10),
+    )
+
+
+@task(task_id="notify", retries=0, execution_timeout=dt.timedelta(minutes=5))
+def notify_promotion(use_case: str, ti: Any, dag_run: Any) -> bool:
+    found = Verdict.model_validate(ti.xcom_pull(task_ids=TRAIN_TASK))
+    return notify(
+        settings,
+        Notification(
+            event="model_promoted",
+            use_case=use_case,
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            text=f"Version {found.model_version} is the champion of {use_case}.",
+            url=run_url(settings, dag_run.dag_id, dag_run.run_id),
+            details=found.model_dump(mode="json"),
+        ),
+    )
+
+
+def build_dag(use_case: UseCase) -> DAG:
+    dag_id = training_dag(use_case.name)
+    with DAG(
+        dag_id=dag_id,
+        description=f"{use_case.title}: a published snapshot to a champion",
+        doc_md=DOC.format(
+            title=use_case.title, name=use_case.name, hours=round(APPROVAL_TIMEOUT.total_seconds() / 3600)
+        ),
+        schedule=[Asset(features_asset(use_case.name))],
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        default_args={
+            "owner": use_case.owner,
+            "retries": 1,
+            "retry_delay": dt.timedelta(seconds=15),
+            "retry_exponential_backoff": 2,
+            "max_retry_delay": dt.timedelta(minutes=5),
+        },
+        params={
+            "snapshot": Param(
+                None,
+                type=["null", "string"],
+                description="the snapshot to train on; none: the one that started the run, else the published one",
+            ),
+            "require_approval": Param(False, type="boolean", description="a person decides before the promotion"),
+        },
+        on_failure_callback=failure_callback(settings, use_case.name, dag_id),
+        tags=[use_case.name, "training"],
+    ) as dag:
+        train = train_candidates(use_case.name)
+        approve = ApprovalOperator(
+            task_id=APPROVE_TASK,
+            subject=f"Promote version {{{{ {VERDICT}['model_version'] }}}} of {use_case.name}?",
+            body=f"{{{{ {VERDICT} | tojson(indent=2) }}}}",
+            defaults=ApprovalOperator.REJECT,
+            response_timeout=APPROVAL_TIMEOUT,
+            # an answer in the very second the task begins to wait can get lost in Airflow: then it asks once more
+            retries=3,
+        )
+        promote = promote_champion(use_case.name)
+        judged = judge(train.output)
+        resolve_snapshot(use_case.name) >> train
+        judged >> [approve, promote]
+        approve >> promote >> notify_promotion(use_case.name)
+    return dag
+
+
+for use_case in all_use_cases():
+    build_dag(use_case)

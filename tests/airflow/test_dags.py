@@ -1,0 +1,115 @@
+"""The DAGs as Airflow reads them, in a copy of the checkout that has one use case more."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+USE_CASES = ("credit_risk", "toy")
+FEATURES_EDGES = [["compute_features", "announce_snapshot"], ["resolve_dataset", "compute_features"]]
+TRAINING_EDGES = [
+    ["approve", "promote_champion"],
+    ["judge", "approve"],
+    ["judge", "promote_champion"],
+    ["promote_champion", "notify"],
+    ["resolve_snapshot", "train_candidates"],
+    ["train_candidates", "judge"],
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> dict[str, Any]:
+    tree = tmp_path_factory.mktemp("dags")
+    shutil.copytree(project_root / "airflow" / "dags", tree / "airflow" / "dags")
+    shutil.copytree(project_root / "mlops_platform", tree / "mlops_platform")
+    toy = project_root / "tests" / "e2e" / "toy_use_case" / "spec.py"
+    shutil.copy2(toy, tree / "mlops_platform" / "use_cases" / "toy.py")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MLOPS_"))}
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("dag_report.py")), str(tree / "airflow/dags"), "report.json"],
+        cwd=tree,
+        env={
+            **kept,
+            "PYTHONPATH": str(tree),
+            "AIRFLOW_HOME": str(tree / "home"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "MLOPS_STATE_DIR": str(tree / "var"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    content: dict[str, Any] = json.loads((tree / "report.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_every_use_case_has_its_dags_and_every_file_can_be_read(report: dict[str, Any]) -> None:
+    assert report["import_errors"] == {}
+    assert sorted(report["dags"]) == ["credit_risk_features", "credit_risk_training", "toy_features", "toy_training"]
+
+
+def test_reading_the_files_imports_nothing_heavy(report: dict[str, Any]) -> None:
+    assert report["heavy"] == []
+
+
+@pytest.mark.parametrize("use_case", USE_CASES)
+def test_features_go_from_dataset_to_announced_snapshot(report: dict[str, Any], use_case: str) -> None:
+    dag = report["dags"][f"{use_case}_features"]
+    assert dag["edges"] == FEATURES_EDGES
+    assert dag["params"] == {"dataset_version": 0, "dry_run": False}
+    assert dag["outlets"] == {"announce_snapshot": [f"features://{use_case}"]}
+    assert set(dag["retries"].values()) == {2}
+
+
+@pytest.mark.parametrize("use_case", USE_CASES)
+def test_training_goes_from_snapshot_to_champion_by_way_of_the_gate(report: dict[str, Any], use_case: str) -> None:
+    dag = report["dags"][f"{use_case}_training"]
+    assert dag["edges"] == TRAINING_EDGES
+    assert dag["params"] == {"snapshot": None, "require_approval": False}
+    assert dag["outlets"] == {}
+    assert {task: rule for task, rule in dag["trigger_rules"].items() if rule != "all_success"} == {
+        "promote_champion": "none_failed_min_one_success"
+    }
+
+
+def test_features_run_daily_and_training_follows_the_asset(report: dict[str, Any]) -> None:
+    dags = report["dags"]
+    daily = {"expression": "0 0 * * *", "timezone": "UTC", "interval": 0.0, "run_immediately": 0.0}
+    assert dags["credit_risk_features"]["timetable"] == daily
+    assert dags["toy_features"]["timetable"] == {}, "its spec has no schedule"
+    for use_case in USE_CASES:
+        condition = dags[f"{use_case}_training"]["timetable"]["asset_condition"]
+        assert [asset["name"] for asset in condition["objects"]] == [f"features://{use_case}"]
+
+
+def test_every_dag_keeps_the_rules_of_the_house(report: dict[str, Any]) -> None:
+    for dag_id, dag in report["dags"].items():
+        use_case, _, pipeline = dag_id.rpartition("_")
+        assert (dag["catchup"], dag["max_active_runs"], dag["paused"]) == (False, 1, False), dag_id
+        assert dag["documented"], dag_id
+        assert dag["reports_failure"], dag_id
+        assert dag["tags"] == sorted([use_case, pipeline])
+        # a person has their own deadline: the approval's response_timeout
+        assert [task for task in dag["without_deadline"] if task != "approve"] == [], dag_id
+
+
+def test_the_job_is_told_the_run_and_its_day(report: dict[str, Any]) -> None:
+    given = [
+        *("--use-case", "credit_risk", "--dataset-version", "7"),
+        *("--run-id", "manual__1", "--run-date", "2026-01-02"),
+    ]
+    assert report["job_arguments"] == [given, [*given, "--dry-run"]]
+
+
+def test_a_refusal_with_a_remedy_is_not_tried_again(report: dict[str, Any]) -> None:
+    assert report["retries"] == {
+        "error: 3 of 4 rows quarantined. Remedy: correct the file": "fail",
+        "feature job failed: OSError: gone. Remedy: see the log above": "default",
+        "killed": "default",
+    }
