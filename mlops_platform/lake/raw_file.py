@@ -1,0 +1,113 @@
+"""Reading a raw file once, from its first byte to its last, before anything believes in it."""
+
+import csv
+import difflib
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlops_platform.errors import RawDataError
+from mlops_platform.use_case import UseCase
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_OTHER_DELIMITERS = (";", "\t", "|")
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the content, not the name, is gzip's."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
+def count_rows(path: Path, name: str, use_case: UseCase) -> int:
+    """The number of rows below the header of a CSV, plain or gzipped, whose header is the use case's.
+
+    ``name`` is what messages call the file. A byte order mark and CRLF are accepted.
+
+    Raises:
+        RawDataError: the file is empty, not UTF-8, a broken gzip, not a CSV of this use case, or has no row.
+    """
+    try:
+        with _opened(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+            records = csv.reader(text)
+            header = next(records, None)
+            if header is None:
+                raise RawDataError(f"{name} is empty", remedy=f"give a CSV with the columns {_columns(use_case)}")
+            check_header(header, name, use_case)
+            rows = sum(1 for record in records if record)
+    except UnicodeDecodeError as error:
+        raise RawDataError(
+            f"{name} is not UTF-8: {_bad_byte(path, error)}", remedy="save the file as UTF-8 and add it again"
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RawDataError(
+            f"{name} is a damaged or truncated gzip file ({error})", remedy="transfer the file again and add it again"
+        ) from None
+    except csv.Error as error:
+        raise RawDataError(f"{name} is no CSV: {error}", remedy="export the file as comma-separated text") from None
+    if rows == 0:
+        raise RawDataError(f"{name} has a header and no row", remedy="give a file with at least one row")
+    return rows
+
+
+def check_header(header: Sequence[str], name: str, use_case: UseCase) -> None:
+    """Compare a header with the raw columns of the spec.
+
+    Raises:
+        RawDataError: they differ; says which columns are missing, unexpected, doubled or out of order.
+    """
+    expected = use_case.raw_columns
+    if tuple(header) == expected:
+        return
+    remedy = f"the first line must be {','.join(expected)}"
+    if len(header) == 1:
+        for delimiter in _OTHER_DELIMITERS:
+            if delimiter in header[0]:
+                raise RawDataError(f"{name} is separated by {delimiter!r}, not by commas", remedy=remedy)
+    if header[0] == "" and tuple(header[1:]) == expected:
+        raise RawDataError(
+            f"{name} has an unnamed first column, as pandas writes an index",
+            remedy="write it with to_csv(..., index=False)",
+        )
+    raise RawDataError(f"{name} has the wrong columns: {'; '.join(_differences(header, expected))}", remedy=remedy)
+
+
+def _differences(header: Sequence[str], expected: Sequence[str]) -> Iterator[str]:
+    unexpected = [column for column in header if column not in expected]
+    missing = [column for column in expected if column not in header]
+    for column in missing:
+        close = difflib.get_close_matches(column.lower(), [found.strip().lower() for found in unexpected], n=1)
+        renamed = next((found for found in unexpected if close and found.strip().lower() == close[0]), None)
+        if renamed is not None:
+            unexpected.remove(renamed)
+            yield f"{renamed!r} should be {column!r}"
+        else:
+            yield f"{column!r} is missing"
+    for column in unexpected:
+        yield f"{column!r} is not expected"
+    for column in sorted({column for column in expected if header.count(column) > 1}):
+        yield f"{column!r} stands {header.count(column)} times"
+    if sorted(header) == sorted(expected):
+        first = next(i for i, (found, wanted) in enumerate(zip(header, expected, strict=True)) if found != wanted)
+        yield f"column {first + 1} is {header[first]!r} where {expected[first]!r} should be"
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    return gzip.open(path) if is_gzip(path) else path.open("rb")
+
+
+def _bad_byte(path: Path, error: UnicodeDecodeError) -> str:
+    """Where the first byte is that is not UTF-8: the decoder only knows its place in a chunk."""
+    with _opened(path) as binary:
+        for number, line in enumerate(binary, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as found:
+                return f"byte 0x{line[found.start]:02x} in line {number}"
+    return error.reason
+
+
+def _columns(use_case: UseCase) -> str:
+    return ", ".join(use_case.raw_columns)
