@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from mlops_platform.errors import RawDataError
 from mlops_platform.use_case import UseCase
@@ -94,8 +95,8 @@ def _differences(header: Sequence[str], expected: Sequence[str]) -> Iterator[str
         yield f"column {first + 1} is {header[first]!r} where {expected[first]!r} should be"
 
 
-def _opened(path: Path) -> io.BufferedIOBase:
-    return gzip.open(path) if is_gzip(path) else path.open("rb")
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path, "rb")) if is_gzip(path) else path.open("rb")
 
 
 def _bad_byte(path: Path, error: UnicodeDecodeError) -> str:
