@@ -26,7 +26,6 @@ def serve(settings: PlatformSettings) -> None:
         backlog=CONNECTIONS_AT_ONCE,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
-        process_name="mlops-serving",
     ).serve()
 
 

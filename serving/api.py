@@ -17,7 +17,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
 from mlops_platform.use_case import UseCase
 from serving import answers
-from serving.predicting import Asked, answer_many, answer_one, look_up, look_up_many
+from serving.predicting import Asked, look_up, look_up_many
 from serving.problems import MEDIA_TYPE, Problem, ProblemDocument, invalid, overloaded, unknown_id
 from serving.runtime import Runtime
 from serving.schemas import ModelCard, Schemas
@@ -162,11 +162,12 @@ class UseCaseRoutes:
     async def _predict(self, request: Request, entity_id: str, source: str) -> Response:
         served = self._runtime.served[self._use_case.name]
         request_id = _request_id(request)
+        predictor = self._runtime.predictor
         if source == "online":
-            body = answer_one(served, look_up(served, entity_id), request_id, self._runtime.log)
+            body = await predictor.answer_one(served, look_up(served, entity_id), request_id)
         else:
             asked, snapshot = await self._ask_hive(entity_id)
-            body = answer_one(served, asked, request_id, self._runtime.log, snapshot=snapshot)
+            body = await predictor.answer_one(served, asked, request_id, snapshot=snapshot)
         await self._runtime.log.committed()
         return _response(body)
 
@@ -176,15 +177,16 @@ class UseCaseRoutes:
         async def predict(request: Request, body: body_type) -> Response:
             served = self._runtime.served[self._use_case.name]
             given: Any = body
-            log = self._runtime.log
+            request_id = _request_id(request)
+            predictor = self._runtime.predictor
             if hasattr(given, "id"):
-                answer = answer_one(served, look_up(served, given.id), _request_id(request), log)
+                answer = await predictor.answer_one(served, look_up(served, given.id), request_id)
             elif hasattr(given, "ids"):
-                answer = answer_many(served, given.ids, look_up_many(served, given.ids), _request_id(request), log)
+                answer = await predictor.answer_many(served, given.ids, look_up_many(served, given.ids), request_id)
             else:
                 rows = [Asked(None, None, row.model_dump()) for row in given.rows]
-                answer = answer_many(served, [None] * len(rows), rows, _request_id(request), log)
-            await log.committed()
+                answer = await predictor.answer_many(served, [None] * len(rows), rows, request_id)
+            await self._runtime.log.committed()
             return _response(answer)
 
         return predict

@@ -1,15 +1,16 @@
 """From ids or rows to predictions: look up, join, predict, record. The one definition behind every route."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from mlops_platform.online_store.embedded import EmbeddedStore
 from serving.model import Row, ServedModel
-from serving.prediction_log import Entry, PredictionLog
+from serving.prediction_log import PredictionLog
 from serving.problems import not_ready, unknown_id
+from serving.scoring import Scoring
 from serving.served import Served, Variant
 
 
@@ -19,14 +20,6 @@ class Asked(NamedTuple):
     id: str | None
     feature_date: str | None
     features: Row
-
-
-class Occasion(NamedTuple):
-    """What all predictions of one request have in common."""
-
-    request_id: str
-    time: float
-    snapshot: str | None
 
 
 class Prediction(NamedTuple):
@@ -80,125 +73,148 @@ def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None
     ]
 
 
-def answer_one(
-    served: Served, asked: Asked, request_id: str, log: PredictionLog, *, snapshot: str | None = None
-) -> bytes:
-    """The JSON answer for one id; recorded. ``snapshot`` names another one than the online store's."""
-    now = time.time()
-    snapshot = snapshot or served.snapshot_id
-    found = predict(served, [asked], log, Occasion(request_id, now, snapshot))[0]
-    return orjson.dumps(
-        {
-            "id": asked.id,
-            "prediction": found.label,
-            "probability": found.probability,
-            "feature_date": asked.feature_date,
-            "stale": served.stale(now),
-            "variant": found.variant,
-            "model_version": found.model.version,
-            "snapshot": snapshot,
-            "request_id": request_id,
-        }
-    )
+class Predictor:
+    """Predicts and records; one per worker."""
+
+    def __init__(self, log: PredictionLog) -> None:
+        self._log = log
+        self._scoring = Scoring()
+
+    async def answer_one(self, served: Served, asked: Asked, request_id: str, *, snapshot: str | None = None) -> bytes:
+        """The JSON answer for one id; recorded. ``snapshot`` names another one than the online store's.
+
+        Raises:
+            Problem: 503 without a champion, or where the log has no room.
+        """
+        now = time.time()
+        snapshot = snapshot or served.snapshot_id
+        found = (await self._predict(served, [asked], _Occasion(request_id, now, snapshot)))[0]
+        return orjson.dumps(
+            {
+                "id": asked.id,
+                "prediction": found.label,
+                "probability": found.probability,
+                "feature_date": asked.feature_date,
+                "stale": served.stale(now),
+                "variant": found.variant,
+                "model_version": found.model.version,
+                "snapshot": snapshot,
+                "request_id": request_id,
+            }
+        )
+
+    async def answer_many(
+        self, served: Served, entity_ids: Sequence[str | None], rows: Sequence[Asked | None], request_id: str
+    ) -> bytes:
+        """The JSON answer for several rows, in order; members of an unknown id are null.
+
+        Raises:
+            Problem: as :meth:`answer_one`.
+        """
+        now = time.time()
+        occasion = _Occasion(request_id, now, served.snapshot_id)
+        known = iter(await self._predict(served, [row for row in rows if row is not None], occasion))
+        answers = [(row, None if row is None else next(known)) for row in rows]
+        return orjson.dumps(
+            {
+                "predictions": [
+                    {
+                        "id": entity_id,
+                        "prediction": found and found.label,
+                        "probability": found and found.probability,
+                        "feature_date": row and row.feature_date,
+                        "variant": found and found.variant,
+                        "model_version": found and found.model.version,
+                    }
+                    for entity_id, (row, found) in zip(entity_ids, answers, strict=True)
+                ],
+                "stale": served.stale(now),
+                "snapshot": served.snapshot_id,
+                "request_id": request_id,
+            }
+        )
+
+    async def probabilities(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Prediction]:
+        """Predictions for rows of features that a caller gave; recorded."""
+        asked = [Asked(None, None, row) for row in rows]
+        return await self._predict(served, asked, _Occasion(request_id, time.time(), served.snapshot_id))
+
+    async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
+        champion = require_champion(served)
+        shadow = served.challenger if served.routing.shadow else None
+        reserved = self._log.reserve(len(rows) * (1 if shadow is None else 2))
+        lines: list[bytes] = []
+        try:
+            variants = [served.variant(row.id) for row in rows]
+            found = await self._by_variant(champion, served.challenger, variants, rows)
+            lines += _lines(served.use_case.name, rows, found, occasion, answered=True)
+            if shadow is not None:
+                others = [_OTHER[variant] for variant in variants]
+                unasked = await self._by_variant(champion, shadow, others, rows)
+                lines += _lines(served.use_case.name, rows, unasked, occasion, answered=False)
+        finally:
+            self._log.put(lines, reserved)
+        return found
+
+    async def _by_variant(
+        self,
+        champion: ServedModel,
+        challenger: ServedModel | None,
+        variants: Sequence[Variant],
+        rows: Sequence[Asked],
+    ) -> list[Prediction]:
+        """Each row scored by the model of its variant."""
+        if len(rows) == 1:  # the hot routes
+            model = champion if variants[0] == "champion" else _there(challenger)
+            score = await self._scoring.score_one(model, rows[0].features)
+            return [Prediction(variants[0], model, score)]
+        models: dict[Variant, ServedModel | None] = {"champion": champion, "challenger": challenger}
+        scores: dict[Variant, Iterator[float]] = {}
+        for variant in set(variants):
+            chosen = [row.features for row, wanted in zip(rows, variants, strict=True) if wanted == variant]
+            scores[variant] = iter(await self._scoring.score(_there(models[variant]), chosen))
+        return [Prediction(variant, _there(models[variant]), next(scores[variant])) for variant in variants]
 
 
-def answer_many(
-    served: Served, entity_ids: Sequence[str | None], rows: Sequence[Asked | None], request_id: str, log: PredictionLog
-) -> bytes:
-    """The JSON answer for several rows, in order; members of an unknown id are null."""
-    now = time.time()
-    occasion = Occasion(request_id, now, served.snapshot_id)
-    known = iter(predict(served, [row for row in rows if row is not None], log, occasion))
-    answers = [(row, None if row is None else next(known)) for row in rows]
-    return orjson.dumps(
-        {
-            "predictions": [
-                {
-                    "id": entity_id,
-                    "prediction": found and found.label,
-                    "probability": found and found.probability,
-                    "feature_date": row and row.feature_date,
-                    "variant": found and found.variant,
-                    "model_version": found and found.model.version,
-                }
-                for entity_id, (row, found) in zip(entity_ids, answers, strict=True)
-            ],
-            "stale": served.stale(now),
-            "snapshot": served.snapshot_id,
-            "request_id": request_id,
-        }
-    )
+def _there(model: ServedModel | None) -> ServedModel:
+    if model is None:
+        raise RuntimeError("a row was routed to a challenger that is not there")
+    return model
 
 
-def predict(served: Served, rows: Sequence[Asked], log: PredictionLog, occasion: Occasion) -> list[Prediction]:
-    """Each row's prediction by the model that answers it, recorded together with those of a shadow.
-
-    Raises:
-        Problem: 503 without a champion, or where the log has no room.
-    """
-    champion = require_champion(served)
-    shadow = served.challenger if served.routing.shadow else None
-    log.admit(len(rows) * (1 if shadow is None else 2))
-    found = _by_variant(served, champion, rows)
-    entries = _entries(served.use_case.name, rows, found, occasion, answered=True)
-    if shadow is not None:
-        others = _not_asked(champion, shadow, rows, found)
-        entries += _entries(served.use_case.name, rows, others, occasion, answered=False)
-    log.put(entries)
-    return found
+_OTHER: dict[Variant, Variant] = {"champion": "challenger", "challenger": "champion"}
 
 
-def _by_variant(served: Served, champion: ServedModel, rows: Sequence[Asked]) -> list[Prediction]:
-    challenger = served.challenger
-    if challenger is None or not served.routing.challenger_share:
-        return _run("champion", champion, rows)
-    variants = [served.variant(row.id) for row in rows]
-    parts = {
-        "champion": iter(_run("champion", champion, _only(rows, variants, "champion"))),
-        "challenger": iter(_run("challenger", challenger, _only(rows, variants, "challenger"))),
-    }
-    return [next(parts[variant]) for variant in variants]
+class _Occasion(NamedTuple):
+    """What all predictions of one request have in common."""
+
+    request_id: str
+    time: float
+    snapshot: str | None
 
 
-def _not_asked(
-    champion: ServedModel, challenger: ServedModel, rows: Sequence[Asked], found: Sequence[Prediction]
-) -> list[Prediction]:
-    """What the model that did not answer says of each row."""
-    answered_by = [answer.variant for answer in found]
-    by_challenger = iter(_run("challenger", challenger, _only(rows, answered_by, "champion")))
-    by_champion = iter(_run("champion", champion, _only(rows, answered_by, "challenger")))
-    return [next(by_challenger if variant == "champion" else by_champion) for variant in answered_by]
-
-
-def _only(rows: Sequence[Asked], variants: Sequence[Variant], wanted: Variant) -> list[Asked]:
-    return [row for row, variant in zip(rows, variants, strict=True) if variant == wanted]
-
-
-def _run(variant: Variant, model: ServedModel, rows: Sequence[Asked]) -> list[Prediction]:
-    if not rows:
-        return []
-    found = model.compiled.probabilities([row.features for row in rows])
-    return [Prediction(variant, model, probability) for probability in found]
-
-
-def _entries(
-    use_case: str, rows: Sequence[Asked], found: Sequence[Prediction], occasion: Occasion, *, answered: bool
-) -> list[Entry]:
+def _lines(
+    use_case: str, rows: Sequence[Asked], found: Sequence[Prediction], occasion: _Occasion, *, answered: bool
+) -> list[bytes]:
+    """The log's records, one JSON line per row; the members are the columns of ``prediction_table``."""
     return [
-        Entry(
-            occasion.request_id,
-            position,
-            occasion.time,
-            use_case,
-            row.id,
-            row.feature_date,
-            row.features,
-            answer.probability,
-            answer.label,
-            answer.model.version,
-            occasion.snapshot,
-            answer.variant,
-            answered,
+        orjson.dumps(
+            {
+                "request_id": occasion.request_id,
+                "position": position,
+                "time": occasion.time,
+                "use_case": use_case,
+                "id": row.id,
+                "feature_date": row.feature_date,
+                "features": row.features,
+                "score": answer.probability,
+                "label": answer.label,
+                "model_version": answer.model.version,
+                "snapshot": occasion.snapshot,
+                "variant": answer.variant,
+                "served": answered,
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
         )
         for position, (row, answer) in enumerate(zip(rows, found, strict=True))
     ]

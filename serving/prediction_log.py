@@ -19,14 +19,12 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import orjson
 
-from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.settings import PlatformSettings
 from serving.problems import overloaded
 
@@ -35,24 +33,6 @@ logger = logging.getLogger(__name__)
 OPEN = ".open"
 CLOSED = ".jsonl"
 _LONGEST_WAIT = 0.25
-
-
-class Entry(NamedTuple):
-    """One model's prediction for one row of a request; the fields are the log's columns, in order."""
-
-    request_id: str
-    position: int
-    time: float
-    use_case: str
-    id: str | None
-    feature_date: str | None
-    features: Mapping[str, FeatureValue]
-    score: float
-    label: int
-    model_version: str
-    snapshot: str | None
-    variant: str
-    served: bool
 
 
 @dataclass(frozen=True)
@@ -74,8 +54,9 @@ class PredictionLog:
         self.written = 0
         self.dropped = 0
         self.failure: str | None = None
-        self._accepted = 0
-        self._queue: deque[Entry] = deque()
+        self._reserved = 0
+        self._put = 0
+        self._queue: deque[bytes] = deque()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._wake = threading.Event()
         self._stopping = False
@@ -86,8 +67,8 @@ class PredictionLog:
 
     @property
     def queued(self) -> int:
-        """Records that are not on disk yet."""
-        return self._accepted - self.written
+        """Records that are not on disk yet, or have their place reserved."""
+        return self._reserved + self._put - self.written
 
     def start(self) -> None:
         """Begin to write; call inside the running event loop."""
@@ -104,25 +85,33 @@ class PredictionLog:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def admit(self, records: int) -> None:
-        """Raises a 503 where the policy is ``refuse`` and the queue has no room for so many records."""
-        if self.policy.overflow == "refuse" and self.queued + records > self.policy.queue_limit:
-            raise overloaded("the prediction log cannot take more records now; nothing was predicted")
+    def reserve(self, records: int) -> int:
+        """Keep room for so many records. Returns how many there is room for: all, or none under ``drop``.
 
-    def put(self, entries: list[Entry]) -> None:
-        """Queue the records of an answer; over the limit they are counted as dropped."""
-        if self.queued + len(entries) > self.policy.queue_limit:
-            self.dropped += len(entries)
-            return
-        self._queue.extend(entries)
-        self._accepted += len(entries)
+        Raises:
+            Problem: 503 where there is no room and the policy is ``refuse``.
+        """
+        if self.queued + records > self.policy.queue_limit:
+            if self.policy.overflow == "refuse":
+                raise overloaded("the prediction log cannot take more records now; nothing was predicted")
+            self.dropped += records
+            return 0
+        self._reserved += records
+        return records
+
+    def put(self, lines: list[bytes], reserved: int) -> None:
+        """Queue an answer's records in the room that was kept for them, and give the room back."""
+        self._reserved -= reserved
+        if reserved:
+            self._queue.extend(lines)
+            self._put += len(lines)
 
     async def committed(self) -> None:
         """Returns when everything put so far is on disk; at once unless the bound is 0."""
-        if self.policy.bound_seconds or self.written >= self._accepted:
+        if self.policy.bound_seconds or self.written >= self._put:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._accepted, future))
+        self._waiting.append((self._put, future))
         self._wake.set()
         await future
 
@@ -146,7 +135,7 @@ class PredictionLog:
         try:
             if self._segment is None:
                 self._segment = _Segment(self.folder)
-            self._segment.append(b"".join(orjson.dumps(entry._asdict()) + b"\n" for entry in batch))
+            self._segment.append(b"".join(batch))
         except OSError as error:
             # what could not be written stays queued, in order, and is tried again
             self._queue.extendleft(reversed(batch))

@@ -21,6 +21,7 @@ from serving.api_keys import ApiKeys
 from serving.model_copies import ModelCopies
 from serving.model_follower import ModelFollower
 from serving.paths import serving_paths
+from serving.predicting import Predictor
 from serving.prediction_log import LogPolicy, PredictionLog, publish_command
 from serving.registry import CHALLENGER, CHAMPION, ModelRegistry
 from serving.served import Routing, Served
@@ -52,6 +53,7 @@ class Runtime:
             publish_seconds=settings.serving_log_publish_seconds,
         )
         self.log = PredictionLog(self.paths.log, policy, publish_command(settings))
+        self.predictor = Predictor(self.log)
         self._registered: dict[str, dict[str, str]] = {}
         self._registry: ModelRegistry | None = None
         self._snapshots = {

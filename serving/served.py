@@ -7,6 +7,7 @@ more is closed by the reference count: a store that was replaced goes when its l
 import datetime as dt
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from mlops_platform.lake.snapshots import SnapshotManifest
@@ -46,7 +47,7 @@ class Served:
             return "snapshot is published" if self.champion else "snapshot is published and no champion is registered"
         return None if self.champion else "champion is registered"
 
-    @property
+    @cached_property
     def snapshot_id(self) -> str | None:
         return None if self.snapshot is None else self.snapshot.snapshot
 
@@ -59,9 +60,9 @@ class Served:
 
     def stale(self, now: float) -> bool:
         """The snapshot was made longer ago than the use case allows."""
-        return self.snapshot is not None and now > self.stale_from
+        return now > self.stale_from
 
-    @property
+    @cached_property
     def stale_from(self) -> float:
         """Seconds since 1970 at which the snapshot becomes stale."""
         if self.snapshot is None:

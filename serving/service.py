@@ -18,7 +18,7 @@ from mlops_platform.use_case import UseCase
 from mlops_platform.use_cases import all_use_cases
 from serving import answers
 from serving.api import build_api
-from serving.predicting import answer_one, look_up
+from serving.predicting import look_up
 from serving.problems import MEDIA_TYPE, Problem
 from serving.runtime import Runtime
 
@@ -29,7 +29,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-HotRoute = Callable[[str, str], tuple[Headers, bytes]]
+HotRoute = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
 
 ADMIN_PREFIX = "/admin/"
 LARGEST_BODY_BYTES = 1024 * 1024
@@ -53,15 +53,14 @@ class Service:
         request_id = self.runtime.next_request_id()
         try:
             self._admit(scope)
-            hot = self._hot_answer(scope, request_id)
+            hot = await self._hot_answer(scope, request_id)
         except Problem as problem:
             await _send_problem(send, problem, request_id)
             return
         if hot is None:
             await self._ask_framework(scope, receive, send, request_id)
-            return
-        await self.runtime.log.committed()
-        await _send(send, 200, *hot)
+        else:
+            await _send(send, 200, *hot)
 
     def _admit(self, scope: Scope) -> None:
         """Raises a 401 or 403 for a caller who may not."""
@@ -79,13 +78,13 @@ class Service:
             if admin and caller.scope != "admin":
                 raise Problem(403, "admin-required", "this takes a key of the scope admin")
 
-    def _hot_answer(self, scope: Scope, request_id: str) -> tuple[Headers, bytes] | None:
+    async def _hot_answer(self, scope: Scope, request_id: str) -> tuple[Headers, bytes] | None:
         """The answer of a hot route, None for any other request."""
         if scope["method"] != "GET" or scope["query_string"]:
             return None
         prefix, _, last = scope["path"].rpartition("/")
         hot = self._hot.get(prefix)
-        return None if hot is None or _PLAIN_ID(last) is None else hot(last, request_id)
+        return None if hot is None or _PLAIN_ID(last) is None else await hot(last, request_id)
 
     async def _ask_framework(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         scope.setdefault("state", {})["request_id"] = request_id
@@ -128,7 +127,7 @@ def _hot_routes(runtime: Runtime) -> dict[str, HotRoute]:
 
 
 def _features(runtime: Runtime, name: str) -> HotRoute:
-    def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+    async def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
         source, body = answers.features(runtime.served[name], entity_id.encode())
         headers = _json_headers(body, request_id)
         headers += [(key.encode(), value.encode()) for key, value in source.items()]
@@ -138,9 +137,10 @@ def _features(runtime: Runtime, name: str) -> HotRoute:
 
 
 def _predict(runtime: Runtime, name: str) -> HotRoute:
-    def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+    async def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
         served = runtime.served[name]
-        body = answer_one(served, look_up(served, entity_id), request_id, runtime.log)
+        body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)
+        await runtime.log.committed()
         return _json_headers(body, request_id), body
 
     return predict
