@@ -2,12 +2,20 @@
 
 import os
 
-from pyspark.java_gateway import launch_gateway
+from py4j.java_gateway import GatewayParameters, JavaGateway
+
+
+def submitting_jvm() -> JavaGateway:
+    """The JVM of the spark-submit that runs this file. Importing pyspark for it would cost 50 MB and two seconds."""
+    parameters = GatewayParameters(
+        port=int(os.environ["PYSPARK_GATEWAY_PORT"]), auth_token=os.environ["PYSPARK_GATEWAY_SECRET"]
+    )
+    return JavaGateway(gateway_parameters=parameters)
 
 
 def serve(address: str, port: int) -> None:
     """Serves the metastore's Thrift interface at ``address``; returns only when the JVM ends."""
-    jvm = launch_gateway().jvm
+    jvm = submitting_jvm().jvm
     metastore, thrift = jvm.org.apache.hadoop.hive.metastore, jvm.org.apache.thrift
     conf = jvm.org.apache.hadoop.hive.conf.HiveConf()
     # What the embedded client is; the server asks its own database.

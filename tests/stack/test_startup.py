@@ -1,0 +1,101 @@
+"""Services started by a real supervisor, in their order, with small programs in their place."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.stack import startup, supervision
+from mlops_platform.stack.environment import prepare_state
+from mlops_platform.stack.services import Service
+from mlops_platform.stack.startup import start_services, stop_services
+from mlops_platform.stack.supervision import Supervisor
+
+
+@pytest.fixture
+def settings(tmp_path: Path, project_root: Path) -> PlatformSettings:
+    # The launch commands of these services are found here; what they read of the project is not needed.
+    root = tmp_path / "project"
+    (root / "spark_jobs").mkdir(parents=True)
+    (root / "spark_jobs" / "conf").symlink_to(project_root / "spark_jobs" / "conf")
+    settings = PlatformSettings(state_dir=tmp_path / "var", project_root=root)
+    prepare_state(settings)
+    return settings
+
+
+def script(settings: PlatformSettings, name: str, body: str) -> tuple[str]:
+    path = settings.project_root / name
+    path.write_text(f"#!/usr/bin/env bash\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return (name,)
+
+
+class Table:
+    """Stands in for the table of services."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def is_(self, *table: Service) -> None:
+        self._monkeypatch.setattr(startup, "services", lambda _settings: table)
+        self._monkeypatch.setattr(supervision, "services", lambda _settings: table)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch, settings: PlatformSettings) -> Iterator[Table]:
+    yield Table(monkeypatch)
+    stop_services(settings)
+
+
+def test_services_start_in_order_and_stop(settings: PlatformSettings, table: Table) -> None:
+    marker = settings.state_dir / "prepared"
+    first = Service("first", script(settings, "first.sh", f"touch '{marker}'"), None)
+    second = Service(
+        "second",
+        script(settings, "second.sh", f"[ -e '{marker}' ] && exec sleep 600"),
+        lambda settings, _since: (settings.state_dir / "prepared").exists(),
+        ("first",),
+    )
+    table.is_(first, second)
+    supervisor = Supervisor.launched(settings, dict(os.environ))
+    lines: list[str] = []
+    start_services(settings, supervisor, lines.append)
+    assert [line.split()[0] for line in lines] == ["first", "second"]
+    assert supervisor.state("second")[0] == "RUNNING"
+    assert stop_services(settings) == 2
+    assert Supervisor.running(settings) is None
+
+
+def test_a_service_past_its_deadline_is_named_with_the_end_of_its_log(settings: PlatformSettings, table: Table) -> None:
+    command = script(settings, "slow.sh", "echo warming up; exec sleep 600")
+    table.is_(Service("slow", command, lambda _settings, _since: False, deadline=1))
+    with pytest.raises(PlatformError) as raised:
+        start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
+    assert str(raised.value) == (
+        f"slow is not usable 1 s after its start. The end of {settings.state_dir}/log/slow.log:\n"
+        "    warming up. Remedy: mend it and run ./start.sh again"
+    )
+
+
+def test_a_step_that_fails_ends_the_start(settings: PlatformSettings, table: Table) -> None:
+    table.is_(Service("step", script(settings, "step.sh", "echo no database; exit 3"), None))
+    with pytest.raises(PlatformError, match="step ended with status 3") as raised:
+        start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
+    assert "    no database" in raised.value.what
+
+
+def test_a_supervisor_that_was_killed_is_started_anew(settings: PlatformSettings, table: Table) -> None:
+    command = script(settings, "one.sh", "exec sleep 600")
+    table.is_(Service("one", command, lambda _settings, _since: True))
+    start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
+    for process in supervision.marked_processes(settings):
+        if "supervisord" in " ".join(process.cmdline()):
+            process.kill()
+            process.wait(timeout=10)
+    assert Supervisor.running(settings) is None
+    assert stop_services(settings) == 1
+    start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
+    assert Supervisor.running(settings) is not None
