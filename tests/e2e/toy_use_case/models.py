@@ -1,5 +1,6 @@
-"""Model families of the toy use case: those every use case has."""
+"""Model families of the toy use case: those that suit any table."""
 
-from training.models.families import BUILDERS
+from mlops_platform.use_cases.toy import USE_CASE
+from training.estimators import tabular_builders
 
-__all__ = ["BUILDERS"]
+BUILDERS = tabular_builders(USE_CASE)
