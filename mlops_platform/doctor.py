@@ -34,6 +34,8 @@ class Finding:
 def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
     """Every finding; none on a sound platform. A check that needs a service that is down is left out."""
     states = {state.name: state.usable for state in service_states(settings)}
+    if not any(states.values()):
+        return [Finding("platform", "no service answers", "start it with ./start.sh"), *_disk(settings)]
     findings = [
         Finding(name, "does not answer", f"see {settings.state_dir / 'log' / f'{name}.log'}, then ./restart.sh")
         for name, usable in states.items()

@@ -94,11 +94,17 @@ def test_a_service_that_is_down_is_found_and_not_asked(
 ) -> None:
     names = ("airflow-api-server", "hive-server", "mlflow")
     down = tuple(ServiceStatus(name, usable=False) for name in names)
-    monkeypatch.setattr(doctor, "service_states", lambda _: down)
+    monkeypatch.setattr(doctor, "service_states", lambda _: (*down, ServiceStatus("serving", usable=True)))
     logs = settings.state_dir / "log"
     assert examine(settings, NOW) == [
         Finding(name, "does not answer", f"see {logs / f'{name}.log'}, then ./restart.sh") for name in names
     ]
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_stopped_platform_is_one_finding(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "service_states", lambda _: (ServiceStatus("mlflow", usable=False),))
+    assert examine(settings, NOW) == [Finding("platform", "no service answers", "start it with ./start.sh")]
 
 
 @pytest.mark.usefixtures("sound")
