@@ -247,7 +247,7 @@ class AirflowClient:
 
     def run_url(self, run: DagRun) -> str:
         """The run's page in Airflow."""
-        return f"{self._settings.airflow_url}/dags/{run.dag_id}/runs/{quote(run.run_id)}"
+        return f"{self._settings.public.airflow_url}/dags/{run.dag_id}/runs/{quote(run.run_id)}"
 
     def task_url(self, run: DagRun, task: TaskInstance) -> str:
         """The page with the task's log."""

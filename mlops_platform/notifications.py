@@ -50,7 +50,7 @@ def notify(settings: PlatformSettings, notification: Notification) -> bool:
 
 def run_url(settings: PlatformSettings, dag_id: str, run_id: str) -> str:
     """The run's page in Airflow."""
-    return f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"
+    return f"{settings.public.airflow_url}/dags/{dag_id}/runs/{run_id}"
 
 
 def failure_callback(settings: PlatformSettings, use_case: str, dag_id: str) -> Callable[[Mapping[str, Any]], None]:

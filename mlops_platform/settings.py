@@ -33,11 +33,14 @@ class PlatformSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MLOPS_", extra="ignore", frozen=True)
 
-    mode: Literal["local", "docker"] = "local"
+    # docker: the services are containers, seen from the machine they run on; container: seen from one of them.
+    mode: Literal["local", "docker", "container"] = "local"
     project_root: AbsolutePath = PROJECT_ROOT
     state_dir: AbsolutePath = PROJECT_ROOT / "var"
 
     bind_address: str = "127.0.0.1"
+    # Where people reach what services know by the hosts below; unset means by the same.
+    public_host: str | None = None
     airflow_host: str = "127.0.0.1"
     airflow_port: Port = 8080
     serving_host: str = "127.0.0.1"
@@ -71,6 +74,11 @@ class PlatformSettings(BaseSettings):
     metastore_jdbc_driver: str = "org.apache.derby.jdbc.EmbeddedDriver"
     metastore_jdbc_user: str = "APP"
     metastore_jdbc_password: SecretStr = SecretStr("mine")  # embedded Derby checks none
+    # A training run's container: its image, the volume it gets the lake from, and the engine that starts it.
+    training_image: str | None = None
+    training_lake_volume: str | None = None
+    training_engine_url: str | None = None
+
     snapshots_kept: Annotated[int, Field(ge=2)] = 7
     notification_webhook_url: SecretStr | None = None
 
@@ -93,6 +101,14 @@ class PlatformSettings(BaseSettings):
     airflow_api_secret_key: SecretStr | None = None
     jupyter_token: SecretStr | None = None
     serving_admin_token: SecretStr | None = None
+
+    @property
+    def public(self) -> "PlatformSettings":
+        """The same with the addresses that people use, for what they read and click."""
+        if self.public_host is None:
+            return self
+        names = [name for name in type(self).model_fields if name.endswith("_host")]
+        return self.model_copy(update=dict.fromkeys([*names, "bind_address"], self.public_host))
 
     @property
     def lake_root(self) -> Path:

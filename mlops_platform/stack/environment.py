@@ -159,7 +159,7 @@ def _airflow(settings: PlatformSettings) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.project_root / "airflow" / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
-        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__BASE_URL": settings.public.airflow_url,
         "AIRFLOW__API__HOST": settings.bind_address,
         "AIRFLOW__API__PORT": str(settings.airflow_port),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _plain(database) if database else f"sqlite:///{home / 'airflow.db'}",

@@ -13,6 +13,7 @@ import httpx
 from mlops_platform.settings import PlatformSettings
 
 TIMEOUT = 5.0
+TRAINING_LAUNCHER_PORT = 2375
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 _THRIFT_VERSION = 0x80010000
@@ -37,6 +38,11 @@ def spark_master(settings: PlatformSettings) -> bool:
 def spark_workers(settings: PlatformSettings) -> bool:
     """As many workers are registered with the master as the settings ask for."""
     return int(_master_state(settings)["aliveworkers"]) >= settings.spark_workers
+
+
+def spark_worker(settings: PlatformSettings, address: str) -> bool:
+    """The worker with this address is registered with the master."""
+    return any(one["host"] == address and one["state"] == "ALIVE" for one in _master_state(settings)["workers"])
 
 
 def _master_state(settings: PlatformSettings) -> Any:
@@ -100,3 +106,8 @@ def serving(settings: PlatformSettings) -> bool:
 def jupyter(settings: PlatformSettings) -> bool:
     """Jupyter answers."""
     return _answers(f"http://{settings.bind_address}:{settings.jupyter_port}/api")
+
+
+def training_launcher() -> bool:
+    """This container's launcher answers and reaches the engine."""
+    return _answers(f"http://127.0.0.1:{TRAINING_LAUNCHER_PORT}/_ping")
