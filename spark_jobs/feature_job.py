@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.raw_file import check_header
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import load_settings
 from mlops_platform.use_cases import get_use_case
@@ -28,11 +29,16 @@ from spark_jobs.snapshot_build import Attempt, FeatureRun, Stopwatch, build, reh
 BYTES_PER_PARTITION = 128 * 1024 * 1024
 """Of the raw text. A shuffle partition then takes some 30 MB: it is sorted in memory."""
 GZIP_RATIO = 6
+EMPTY_RELATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
 
 log = logging.getLogger(__name__)
 
 
-def run_job(run: FeatureRun, lake: Lake, kept: int, open_session: Callable[[int], SparkSession]) -> SnapshotManifest:
+OpenSession = Callable[[int], SparkSession]
+"""Opens a session that shuffles into so many partitions."""
+
+
+def run_job(run: FeatureRun, lake: Lake, kept: int, sessions: OpenSession) -> SnapshotManifest:
     """Build and publish the run's snapshot. Done again, it gives the same rows, once.
 
     Raises:
@@ -45,7 +51,7 @@ def run_job(run: FeatureRun, lake: Lake, kept: int, open_session: Callable[[int]
     attempt = Attempt(snapshots, snapshot, snapshots.claim(snapshot))
     try:
         with watch.step("session"):
-            session = open_session(shuffle_partitions(run.raw_file))
+            session = sessions(shuffle_partitions(run.raw_file))
         manifest = build(session, run, attempt, watch)
     except BaseException:
         snapshots.abandon(snapshot, attempt.name)
@@ -67,19 +73,24 @@ def shuffle_partitions(raw_file: Path) -> int:
 
 
 def open_session(name: str, partitions: int) -> SparkSession:
-    """The job's session; what holds for every job is in spark_jobs/conf/spark-defaults.conf."""
+    """A session for the job; what holds for every job is in spark_jobs/conf/spark-defaults.conf."""
     session = SparkSession.builder.appName(name).enableHiveSupport().getOrCreate()
+    configure(session, partitions)
+    return session
+
+
+def configure(session: SparkSession, partitions: int) -> None:
+    """What this job needs of its session, whatever the defaults are."""
     cores = session.sparkContext.defaultParallelism
     # as many partitions as the data needs, and no fewer than there are cores: nothing is left for Spark to merge
     session.conf.set("spark.sql.shuffle.partitions", max(partitions, cores))
     session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
-    return session
+    # where no row is left, Spark would cut the plan short, and forget what it counted on the way
+    session.conf.set("spark.sql.adaptive.optimizer.excludedRules", EMPTY_RELATIONS)
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line: the message of its root where it comes from the JVM."""
-    if isinstance(error, PlatformError):
-        return str(error)
+    """An error that nobody foresaw, in one line: the message of its root where it comes from the JVM."""
     text = str(error)
     cause = getattr(error, "java_exception", None)  # what py4j brings of an error that PySpark does not know
     if isinstance(error, PySparkException):
@@ -92,41 +103,51 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}. Remedy: see the log above"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--use-case", required=True)
     parser.add_argument("--dataset-version", type=int, required=True, help="0 is the latest")
     parser.add_argument("--run-id", required=True, help="a rerun of the same run replaces its snapshot")
     parser.add_argument("--run-date", type=dt.date.fromisoformat, required=True)
     parser.add_argument("--dry-run", action="store_true", help="validate and compute, write nothing")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
+    return parser.parse_args(arguments)
+
+
+def failure_of(given: argparse.Namespace, sessions: OpenSession) -> str:
+    """Do what was asked for. Returns what went wrong in one line, nothing if nothing did."""
     try:
         settings = load_settings()
         lake = Lake(settings.lake_root)
         use_case = get_use_case(given.use_case)
         datasets = Datasets(lake, use_case)
         dataset = datasets.get(_version(Snapshots(lake, use_case.name), given.run_id, given.dataset_version))
+        # the spec may have changed since the file arrived
+        check_header(dataset.columns, str(dataset.file), use_case)
         datasets.verify(dataset)
         run = FeatureRun(use_case, dataset.file, dataset.version, given.run_id, given.run_date)
-        session = partial(open_session, f"{use_case.name}_features")
         if given.dry_run:
-            rehearse(session(shuffle_partitions(run.raw_file)), run)
+            rehearse(sessions(shuffle_partitions(run.raw_file)), run)
             log.info("dry run: nothing was written")
         else:
-            run_job(run, lake, settings.snapshots_kept, session)
+            run_job(run, lake, settings.snapshots_kept, sessions)
+    except PlatformError as error:
+        return str(error)
     except Exception as error:
-        if not isinstance(error, PlatformError):
-            log.exception("unexpected")
-        failure = f"feature job failed: {describe(error)}"
-    else:
-        failure = ""
+        log.exception("unexpected")
+        return describe(error)
+    return ""
+
+
+def main() -> int:
+    given = parse()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    failure = failure_of(given, partial(open_session, f"{given.use_case}_features"))
     # Spark says goodbye first: the message is the last line of the log
-    if active := SparkSession.getActiveSession():
-        active.stop()
+    if session := SparkSession.getActiveSession():
+        session.stop()
     if failure:
-        log.error(failure)
+        log.error("feature job failed: %s", failure)
         return 1
     return 0
 

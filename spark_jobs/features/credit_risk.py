@@ -7,12 +7,6 @@ from pyspark.sql import functions as F
 
 MILLIONTHS = 1_000_000
 
-# Every window shares this partitioning and order, so the rows are shuffled once and sorted once.
-_BY_CUSTOMER = Window.partitionBy("id").orderBy(F.col("loan_day").asc_nulls_last())
-# Whole days before the loan's own day: loans of one day do not see one another.
-EARLIER_DAYS = _BY_CUSTOMER.rangeBetween(Window.unboundedPreceding, -1)
-ALL_DAYS = _BY_CUSTOMER.rangeBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-
 
 def compute(raw: DataFrame, run_date: dt.date) -> DataFrame:
     """The features of every loan, as they stood on its ``loan_date``.
@@ -33,11 +27,16 @@ def compute(raw: DataFrame, run_date: dt.date) -> DataFrame:
         F.when(F.col("flag_own_car") == "Y", 1).when(F.col("flag_own_car") == "N", 0).alias("flag_own_car"),
         "status",
     )
+    # both windows share their partitioning and order: the rows are shuffled once and sorted once
+    by_customer = Window.partitionBy("id").orderBy(F.col("loan_day").asc_nulls_last())
+    # whole days before the loan's own day: loans of one day do not see one another
+    earlier_days = by_customer.rangeBetween(Window.unboundedPreceding, -1)
+    all_days = by_customer.rangeBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     seen = loans.select(
         "*",
-        F.count(F.lit(1)).over(EARLIER_DAYS).alias("previous"),
-        F.sum("millionths").over(EARLIER_DAYS).alias("previous_millionths"),
-        F.max(F.struct("loan_day", "loan_id")).over(ALL_DAYS).alias("last"),
+        F.count(F.lit(1)).over(earlier_days).alias("previous"),
+        F.sum("millionths").over(earlier_days).alias("previous_millionths"),
+        F.max(F.struct("loan_day", "loan_id")).over(all_days).alias("last"),
     )
     return seen.select(
         "loan_id",
