@@ -1,5 +1,7 @@
 """What a training run says of its best candidate: the last line that ``python -m training train`` prints, as JSON."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -14,7 +16,8 @@ class Verdict(BaseModel):
     family: str
     accepted: bool
     failed_rules: tuple[str, ...] = ()
-    metrics: dict[str, float] = {}
+    metrics: Mapping[str, float | None] = {}
+    """On the holdout; None for a figure that is undefined there."""
 
     def __str__(self) -> str:
         # one line for a log, and one more for each failed rule
