@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,16 +18,6 @@ from mlops_platform.stack.services import is_usable, services
 from mlops_platform.stack.startup import start_services, stop_services
 from mlops_platform.stack.summary import summary
 from mlops_platform.stack.supervision import Supervisor
-
-
-def print_environment(_arguments: list[str]) -> None:
-    """The environment of services, for a shell to evaluate."""
-    settings = load_settings()
-    prepare_state(settings)
-    environment = service_environment(settings, os.environ)
-    for name, value in sorted(environment.items()):
-        if os.environ.get(name) != value:
-            say(f"export {name}={shlex.quote(value)}")
 
 
 def start(arguments: list[str]) -> None:
@@ -85,7 +74,7 @@ def stop(_arguments: list[str]) -> None:
     say(f"Stopped ({stopped} processes); all data is kept." if stopped else "Nothing is running.")
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"environment": print_environment, "start": start, "stop": stop}
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"start": start, "stop": stop}
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,6 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 if [ -z "${MLOPS_ENVIRONMENT_COMPLETE:-}" ]; then
   [ ! -d .venv/bin ] || PATH="$PWD/.venv/bin:$PATH"
-  environment="$(python -m mlops_platform.stack environment)"
+  environment="$(python -m mlops_platform.stack.print_environment)"
   eval "$environment"
 fi
