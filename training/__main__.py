@@ -1,0 +1,115 @@
+"""The training entry point: ``train``, ``promote`` and ``rollback``.
+
+``train --use-case U --snapshot S --run-id R`` trains on a snapshot of this machine's lake; ``train`` alone, as a
+container is started, trains what lies below ``/opt/ml``. Both go through :mod:`training.container`. The verdict or
+promotion is the last line of the standard output, as JSON; all else goes to the error output. A rejected candidate is
+a result, not a failure: the exit code is 0.
+"""
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# before MLflow is imported: a local platform reports to nobody
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+from mlflow.exceptions import MlflowException
+from pydantic import BaseModel
+
+from mlops_platform.errors import PlatformError, SnapshotError
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots, snapshot_id
+from mlops_platform.settings import PROJECT_ROOT, load_settings
+from mlops_platform.use_cases import get_use_case
+from training import container
+from training.container import PREFIX, JobFolders
+from training.job import REQUIRED
+from training.promotion import promote, roll_back
+from training.registry import Registry
+from training.train import TrainingVerdict
+
+TRACKING_URI = "MLFLOW_TRACKING_URI"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        result = _run(options)
+    except PlatformError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except MlflowException as error:
+        print(f"error: MLflow: {error}. Remedy: see that it runs: mlops status", file=sys.stderr)  # noqa: T201
+        return 1
+    print(result.model_dump_json(), flush=True)  # noqa: T201
+    return 0
+
+
+def _run(options: argparse.Namespace) -> BaseModel:
+    if options.command == "train":
+        job = {name: value for name in REQUIRED if (value := getattr(options, name))}
+        return _train_in_container(options.prefix, job) if _is_container(options) else _train_in_lake(job)
+    registry = Registry(os.environ.get(TRACKING_URI) or load_settings().mlflow_url)
+    use_case = get_use_case(options.use_case)
+    if options.command == "promote":
+        return promote(registry, use_case, options.version)
+    return roll_back(registry, use_case)
+
+
+def _is_container(options: argparse.Namespace) -> bool:
+    return options.prefix is not None or not options.use_case or (PREFIX / "input").is_dir()
+
+
+def _train_in_container(prefix: Path | None, job: dict[str, str]) -> TrainingVerdict:
+    """Registers the candidates only where an MLflow server is named: in the cloud there is none."""
+    uri = os.environ.get(TRACKING_URI)
+    return container.run(JobFolders.below(prefix or PREFIX), job, Registry(uri) if uri else None)
+
+
+def _train_in_lake(job: dict[str, str]) -> TrainingVerdict:
+    missing = [f"--{name.replace('_', '-')}" for name in REQUIRED if name not in job]
+    if missing:
+        raise PlatformError(f"train lacks {', '.join(missing)}", remedy="give all three, or none in a container")
+    settings = load_settings()
+    use_case = get_use_case(job["use_case"])
+    lake = Lake(settings.lake_root)
+    snapshot = Snapshots(lake, use_case.name).get(job["snapshot"])
+    if snapshot.spec_hash != use_case.spec_hash:
+        raise SnapshotError(
+            f"snapshot {snapshot.snapshot} was made for another spec of {use_case.name}",
+            remedy=f"publish a new snapshot: mlops run {use_case.name} features",
+        )
+    run_folder = lake.models(use_case.name) / snapshot_id(job["run_id"])
+    folders = JobFolders(prefix=run_folder / "job", candidates=run_folder)
+    container.lay_out(folders, {**job, "git_sha": _git_sha()}, lake.root / snapshot.features_path)
+    uri = os.environ.get(TRACKING_URI) or settings.mlflow_url
+    return container.run(folders, {}, Registry(uri))
+
+
+def _git_sha() -> str:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="fit, judge and register the candidates of a use case")
+    train.add_argument("--use-case")
+    train.add_argument("--snapshot", help="the snapshot's id")
+    train.add_argument("--run-id", help="the run that this belongs to; the same run again is a retry")
+    train.add_argument("--prefix", type=Path, help=f"SageMaker's folders, instead of {PREFIX}")
+    promotion = commands.add_parser("promote", help="make a version the champion")
+    promotion.add_argument("--use-case", required=True)
+    promotion.add_argument("--version", required=True)
+    rollback = commands.add_parser("rollback", help="make the previous champion the champion again")
+    rollback.add_argument("--use-case", required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""SageMaker's contract for a training container, which the local mode keeps as well.
+
+Below the prefix (``/opt/ml``)::
+
+    input/config/hyperparameters.json   the job (``training.job``); every value is a string
+    input/data/<channel>/               the snapshot's parquet, read only
+    model/                              the best candidate's model folder, when all went well
+    output/data/                        every candidate's folder and the verdict
+    output/failure                      why there is no model
+"""
+
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_platform.errors import ModelError, PlatformError
+from mlops_platform.lake.durable import write_json, write_text
+from training import model_folder, train
+from training.job import from_hyperparameters
+from training.registry import Registry
+from training.train import TrainingVerdict
+
+PREFIX = Path("/opt/ml")
+CHANNEL = "training"
+
+
+@dataclass(frozen=True)
+class JobFolders:
+    """Where a job's files lie. ``candidates`` is ``output/data`` unless the platform keeps them in its lake."""
+
+    prefix: Path
+    candidates: Path
+
+    @classmethod
+    def below(cls, prefix: Path) -> "JobFolders":
+        return cls(prefix, prefix / "output" / "data")
+
+    @property
+    def hyperparameters(self) -> Path:
+        return self.prefix / "input" / "config" / "hyperparameters.json"
+
+    @property
+    def channels(self) -> Path:
+        return self.prefix / "input" / "data"
+
+    @property
+    def model(self) -> Path:
+        return self.prefix / "model"
+
+    @property
+    def failure(self) -> Path:
+        return self.prefix / "output" / "failure"
+
+
+def lay_out(folders: JobFolders, hyperparameters: Mapping[str, str], data: Path) -> None:
+    """Give a job its input as SageMaker would, for a snapshot of this machine's lake."""
+    write_json(folders.hyperparameters, dict(hyperparameters))
+    channel = folders.channels / CHANNEL
+    channel.parent.mkdir(parents=True, exist_ok=True)
+    channel.unlink(missing_ok=True)
+    channel.symlink_to(data, target_is_directory=True)
+
+
+def run(folders: JobFolders, overrides: Mapping[str, str], registry: Registry | None) -> TrainingVerdict:
+    """Train the job that lies in the folders. ``overrides`` go before the file of hyperparameters.
+
+    Raises:
+        PlatformError: there is no model; ``output/failure`` has the message. So it has with any other error.
+    """
+    folders.failure.unlink(missing_ok=True)
+    try:
+        job = from_hyperparameters({**_hyperparameters(folders), **overrides})
+        verdict = train.run(job, _channel(folders), folders.candidates, registry)
+        model_folder.copy_model(folders.candidates / verdict.family, folders.model)
+    except PlatformError as error:
+        write_text(folders.failure, f"{error}\n")
+        raise
+    except Exception:
+        write_text(folders.failure, traceback.format_exc())
+        raise
+    return verdict
+
+
+def _hyperparameters(folders: JobFolders) -> dict[str, str]:
+    remedy = 'give one JSON object of strings, such as {"use_case": "credit_risk", "snapshot": "…", "run_id": "…"}'
+    if not folders.hyperparameters.exists():
+        return {}
+    try:
+        content = json.loads(folders.hyperparameters.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folders.hyperparameters} cannot be read: {error}", remedy=remedy) from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{folders.hyperparameters} holds no JSON object", remedy=remedy)
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in content.items()}
+
+
+def _channel(folders: JobFolders) -> Path:
+    """The one channel there is, or the one named ``training``."""
+    found = sorted(path for path in folders.channels.iterdir() if path.is_dir()) if folders.channels.is_dir() else []
+    named = [path for path in found if path.name == CHANNEL]
+    if len(named or found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ModelError(
+            f"{folders.channels} has the channels: {names}", remedy=f"mount the snapshot's parquet as {CHANNEL}"
+        )
+    return (named or found)[0]

@@ -1,0 +1,106 @@
+"""One named snapshot as the arrays that scikit-learn takes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlops_platform.errors import SnapshotError
+from mlops_platform.use_case import UseCase
+
+Inputs = np.ndarray | pd.DataFrame
+"""The features in the spec's order: ``ndarray of shape (n, n_features)`` of float64 where all are numbers, else a
+DataFrame with float64 and string columns. A null number is NaN, a null string is the empty string."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows of a snapshot, ordered by row key. Grain: one raw row; arrays have one value per row.
+
+    Keys and event days are there to split by; they are no part of ``inputs``.
+    """
+
+    inputs: Inputs
+    label: np.ndarray
+    entity: np.ndarray
+    event_day: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def rows(self, positions: np.ndarray) -> "Dataset":
+        """The rows at these positions."""
+        event_day = None if self.event_day is None else self.event_day[positions]
+        return Dataset(select(self.inputs, positions), self.label[positions], self.entity[positions], event_day)
+
+
+def select(inputs: Inputs, positions: Any) -> Inputs:
+    """The inputs at these positions."""
+    chosen: Inputs = inputs.iloc[positions] if isinstance(inputs, pd.DataFrame) else inputs[positions]
+    return chosen
+
+
+def is_numeric(use_case: UseCase) -> bool:
+    """Whether all features are numbers, so that one matrix holds them."""
+    return all(feature.type != "string" for feature in use_case.features)
+
+
+def read(folder: Path, use_case: UseCase) -> Dataset:
+    """The rows of the snapshot whose parquet lies in this folder.
+
+    They are put in the order of their row key, so that it does not matter how the job happened to cut its files.
+
+    Raises:
+        SnapshotError: there is no parquet, a column is missing, there are no rows, or a label is not 0 or 1.
+    """
+    keys = [use_case.row_key, use_case.entity_key, *([use_case.event_time] if use_case.event_time else [])]
+    wanted = list(dict.fromkeys([*keys, *use_case.feature_names, use_case.label.name]))
+    remedy = f"publish a new snapshot: mlops run {use_case.name} features"
+    try:
+        # the folder's own name (snapshot=…) is no column
+        table = pq.read_table(folder, columns=wanted, partitioning=None)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SnapshotError(f"{folder} cannot be read as parquet: {error}", remedy=remedy) from None
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise SnapshotError(f"the snapshot in {folder} lacks {', '.join(missing)}", remedy=remedy)
+    if table.num_rows == 0:
+        raise SnapshotError(f"the snapshot in {folder} has no rows", remedy=remedy)
+    table = table.sort_by(use_case.row_key)
+    label = _numbers(table, use_case.label.name)
+    if not np.isin(label, (0.0, 1.0)).all():
+        raise SnapshotError(f"{use_case.label.name} in {folder} has values other than 0 and 1", remedy=remedy)
+    return Dataset(
+        inputs=_inputs(table, use_case),
+        label=label.astype(np.int64),
+        entity=table.column(use_case.entity_key).to_numpy(),
+        event_day=_days(table, use_case.event_time) if use_case.event_time else None,
+    )
+
+
+def _inputs(table: pa.Table, use_case: UseCase) -> Inputs:
+    if is_numeric(use_case):
+        return np.column_stack([_numbers(table, name) for name in use_case.feature_names])
+    columns = {
+        feature.name: (
+            table.column(feature.name).fill_null("").to_numpy().astype(object)
+            if feature.type == "string"
+            else _numbers(table, feature.name)
+        )
+        for feature in use_case.features
+    }
+    return pd.DataFrame(columns, columns=list(use_case.feature_names))
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    values: np.ndarray = table.column(name).cast(pa.float64()).fill_null(float("nan")).to_numpy()
+    return values
+
+
+def _days(table: pa.Table, name: str) -> np.ndarray:
+    days: np.ndarray = table.column(name).cast(pa.date32()).to_numpy().astype("datetime64[D]")
+    return days
