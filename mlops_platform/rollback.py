@@ -19,7 +19,7 @@ def roll_back(settings: PlatformSettings, use_case: UseCase, snapshot: str | Non
 
     snapshots = Snapshots(Lake(settings.lake_root), use_case.name)
     manifest = snapshots.get(snapshot) if snapshot else _before_current(snapshots)
-    with snapshots.publishing(manifest.snapshot, manifest.attempt):
+    with snapshots.republishing():
         for statement in move_views(use_case, manifest.snapshot):
             run_query(settings.hiveserver2_host, settings.hiveserver2_port, statement, {})
         snapshots.publish(manifest)

@@ -138,8 +138,12 @@ class Snapshots:
             self._check_claim(snapshot, attempt)
             yield
 
+    def republishing(self) -> AbstractContextManager[None]:
+        """Hold the publication lock while a snapshot that was published before is made current again: needs no claim."""
+        return self._lock()
+
     def publish(self, manifest: SnapshotManifest) -> None:
-        """Make the snapshot the current one, in one step. Call inside :meth:`publishing`, after all else."""
+        """Make the snapshot the current one, in one step. Call it last, inside one of the two above."""
         text = manifest.model_dump_json(indent=2) + "\n"
         write_text(self.snapshot_folder(manifest.snapshot) / "snapshot.json", text)
         write_text(self.folder / "current.json", text)
