@@ -3,6 +3,9 @@
 import datetime as dt
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -356,3 +359,22 @@ def test_an_error_of_spark_is_one_line(run: RunJob, write_loans: WriteLoans, mon
     assert "\n" not in failure
     assert "disk full" in failure
     assert failure.endswith("Remedy: see the log above")
+
+
+def test_the_submitted_job_ends_with_its_message(tmp_path: Path, project_root: Path) -> None:
+    arguments = ["--use-case", "credit_risk", "--dataset-version", "3", "--run-id", "r", "--run-date", "2021-01-01"]
+    environment = os.environ | {"MLOPS_STATE_DIR": str(tmp_path), "PYTHONPATH": str(project_root)}
+
+    ended = subprocess.run(
+        [sys.executable, str(project_root / "spark_jobs" / "feature_job.py"), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines()[-1] == (
+        "feature job failed: credit_risk has no dataset version 3; there are: none. "
+        "Remedy: add a file with `mlops data add credit_risk FILE`"
+    )

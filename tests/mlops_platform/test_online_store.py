@@ -1,0 +1,101 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from mlops_platform.errors import SnapshotError
+from mlops_platform.online_store import FeatureRow, embedded
+from mlops_platform.online_store.embedded import EmbeddedStore, build
+
+DAY = dt.date(2020, 12, 30)
+
+
+def row(entity_id: str, age: int | None = 31) -> FeatureRow:
+    return FeatureRow(entity_id, DAY, {"age": age, "amount": 153.12, "car": "Y"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EmbeddedStore:
+    build(tmp_path / "a.lmdb", [row("7"), row("10", None), row("9"), FeatureRow("é", None, {"age": 1})])
+    return EmbeddedStore(tmp_path / "a.lmdb", "a")
+
+
+def test_rows_come_back_as_they_went_in(store: EmbeddedStore) -> None:
+    assert store.get("7") == row("7")
+    assert store.get("é") == FeatureRow("é", None, {"age": 1})
+    assert (store.snapshot, len(store)) == ("a", 4)
+
+
+def test_many_are_answered_in_the_order_asked_for(store: EmbeddedStore) -> None:
+    assert store.get_many(["9", "8", "10", "9"]) == [row("9"), None, row("10", None), row("9")]
+
+
+def test_a_raw_answer_is_the_json_that_is_sent(store: EmbeddedStore) -> None:
+    assert store.get_raw(b"10") == b'{"feature_date":"2020-12-30","features":{"age":null,"amount":153.12,"car":"Y"}}'
+
+
+@pytest.mark.parametrize("entity_id", ["", "8", "07", "x" * 600, "7\x00"])
+def test_an_id_that_is_not_there_is_a_miss(store: EmbeddedStore, entity_id: str) -> None:
+    assert store.get(entity_id) is None
+
+
+def test_a_sample_is_spread_over_the_ids(store: EmbeddedStore) -> None:
+    assert store.sample(2) == ["10", "9"]
+    assert store.sample(9) == ["10", "7", "9", "é"]
+    assert store.sample(0) == []
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_rows_may_come_in_any_order_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    monkeypatch.setattr(embedded, "_WRITES_PER_TRANSACTION", 7)
+    monkeypatch.setattr(embedded, "_BYTES_AT_FIRST", 8192)  # grows several times
+    ids = sorted(str(number) for number in range(500))[::step]
+
+    assert build(tmp_path / "a.lmdb", map(row, ids)) == 500
+
+    assert EmbeddedStore(tmp_path / "a.lmdb", "a").get_many(ids) == [row(entity_id) for entity_id in ids]
+
+
+def test_two_rows_of_one_entity_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError) as error:
+        build(tmp_path / "a.lmdb", [row("7"), row("8"), row("7", 5)])
+
+    assert error.value.what == "3 latest rows are of 2 entities"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_too_long_for_a_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"the entity id 'x{40}'… has 512 bytes; an id may have 511"):
+        build(tmp_path / "a.lmdb", [row("x" * 512)])
+
+
+def test_a_build_that_fails_leaves_the_file_of_before(tmp_path: Path) -> None:
+    build(tmp_path / "a.lmdb", [row("7")])
+    reader = EmbeddedStore(tmp_path / "a.lmdb", "a")
+
+    def broken() -> object:
+        yield row("7", 99)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        build(tmp_path / "a.lmdb", broken())  # type: ignore[arg-type]
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lmdb"]
+    assert reader.get("7") == row("7")
+
+
+def test_an_open_reader_keeps_its_rows_when_the_file_is_replaced(tmp_path: Path) -> None:
+    build(tmp_path / "a.lmdb", [row("7", 1)])
+    reader = EmbeddedStore(tmp_path / "a.lmdb", "a")
+
+    build(tmp_path / "a.lmdb", [row("7", 2)])
+
+    assert reader.get("7") == row("7", 1)
+
+
+def test_a_missing_or_damaged_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"is missing\. Remedy: run the features DAG again"):
+        EmbeddedStore(tmp_path / "a.lmdb", "a")
+    (tmp_path / "a.lmdb").write_bytes(b"no store" * 1000)
+    with pytest.raises(SnapshotError, match="is no online store"):
+        EmbeddedStore(tmp_path / "a.lmdb", "a")

@@ -1,0 +1,186 @@
+import datetime as dt
+import os
+from pathlib import Path
+
+import pytest
+
+from mlops_platform.errors import SnapshotError
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, make_durable, snapshot_id
+
+
+@pytest.fixture
+def snapshots(tmp_path: Path) -> Snapshots:
+    return Snapshots(Lake(tmp_path), "credit_risk")
+
+
+def begin(snapshots: Snapshots, snapshot: str) -> str:
+    """Claims the snapshot and leaves files of the attempt in every area."""
+    attempt = snapshots.claim(snapshot)
+    for folder in (snapshots.features_folder(snapshot, attempt), snapshots.quarantine_folder(snapshot, attempt)):
+        folder.mkdir(parents=True)
+        (folder / "part.parquet").write_text("rows")
+    online = snapshots.online_file(snapshot, attempt)
+    online.parent.mkdir(parents=True, exist_ok=True)
+    online.write_text("store")
+    return attempt
+
+
+def manifest_of(snapshots: Snapshots, snapshot: str, attempt: str, day: int) -> SnapshotManifest:
+    return SnapshotManifest(
+        snapshot=snapshot,
+        use_case="credit_risk",
+        attempt=attempt,
+        dataset_version=1,
+        run_date=dt.date(2100, 1, day),
+        created_at=dt.datetime(2100, 1, day, tzinfo=dt.UTC),
+        spec_hash="0" * 64,
+        rows=3,
+        entities=2,
+        features_path=str(snapshots.features_folder(snapshot, attempt).relative_to(snapshots.lake.root)),
+        online_path=str(snapshots.online_file(snapshot, attempt).relative_to(snapshots.lake.root)),
+        quality=Quality(rows_read=3, rows_valid=3, rows_quarantined=0),
+    )
+
+
+def publish(snapshots: Snapshots, snapshot: str, day: int) -> SnapshotManifest:
+    attempt = begin(snapshots, snapshot)
+    manifest = manifest_of(snapshots, snapshot, attempt, day)
+    with snapshots.publishing(snapshot, attempt):
+        snapshots.publish(manifest)
+    return manifest
+
+
+def areas(snapshots: Snapshots, snapshot: str) -> list[bool]:
+    lake = snapshots.lake
+    folders = (lake.features("credit_risk"), lake.online("credit_risk"), lake.quarantine("credit_risk"))
+    return [(folder / f"snapshot={snapshot}").exists() for folder in folders]
+
+
+def test_the_same_run_has_the_same_snapshot_and_another_run_another() -> None:
+    run = "manual__2026-01-02T03:04:05.678+00:00"
+
+    assert snapshot_id(run) == snapshot_id(run) == "manual__2026-01-02T03-04-05-678-00-00-405a0fae"
+    assert snapshot_id("a b") != snapshot_id("a/b")
+    assert snapshot_id("…") == "b4935894"
+
+
+def test_nothing_is_published_at_first(snapshots: Snapshots) -> None:
+    assert snapshots.current() is None
+    assert snapshots.published() == []
+    with pytest.raises(SnapshotError) as error:
+        snapshots.get("a")
+    assert str(error.value) == (
+        "credit_risk has no snapshot 'a'; published: none yet. Remedy: name one of these, or run the features DAG"
+    )
+
+
+def test_the_snapshot_published_last_is_the_current_one(snapshots: Snapshots) -> None:
+    first, second = publish(snapshots, "a", 1), publish(snapshots, "b", 2)
+
+    assert snapshots.current() == second
+    assert snapshots.published() == [second, first]
+    assert snapshots.get("a") == first
+
+
+def test_going_back_is_moving_the_pointer(snapshots: Snapshots) -> None:
+    first = publish(snapshots, "a", 1)
+    publish(snapshots, "b", 2)
+
+    snapshots.publish(snapshots.get("a"))
+
+    assert snapshots.current() == first
+
+
+def test_the_attempt_that_began_last_holds_the_claim(snapshots: Snapshots) -> None:
+    earlier, later = snapshots.claim("a"), snapshots.claim("a")
+
+    with (
+        pytest.raises(SnapshotError, match=f"is claimed by {later}, not by {earlier}"),
+        snapshots.publishing("a", earlier),
+    ):
+        pass
+    with snapshots.publishing("a", later):
+        pass
+    with pytest.raises(SnapshotError, match="is claimed by nobody, not by x"), snapshots.publishing("b", "x"):
+        pass
+
+
+def test_an_abandoned_attempt_leaves_its_quarantine(snapshots: Snapshots) -> None:
+    attempt = begin(snapshots, "a")
+
+    snapshots.abandon("a", attempt)
+
+    assert areas(snapshots, "a") == [False, False, True]
+
+
+def test_an_abandoned_attempt_leaves_the_files_and_the_claim_of_others(snapshots: Snapshots) -> None:
+    published = publish(snapshots, "a", 1)
+    lost, holder = begin(snapshots, "a"), begin(snapshots, "a")
+
+    snapshots.abandon("a", lost)
+
+    assert snapshots.features_folder("a", published.attempt).exists()
+    assert snapshots.features_folder("a", holder).exists()
+    assert not snapshots.features_folder("a", lost).exists()
+    with snapshots.publishing("a", holder):
+        pass
+
+
+def test_pruning_keeps_the_newest_and_the_current_one(snapshots: Snapshots) -> None:
+    for day, snapshot in enumerate("abcd", start=1):
+        publish(snapshots, snapshot, day)
+    snapshots.publish(snapshots.get("a"))
+    forgotten: list[str] = []
+
+    assert snapshots.prune(2, forgotten.append) == ["b"]
+
+    assert forgotten == ["b"]
+    assert [manifest.snapshot for manifest in snapshots.published()] == ["d", "c", "a"]
+    assert areas(snapshots, "b") == [False, False, False]
+    assert areas(snapshots, "a") == [True, True, True]
+
+
+def test_pruning_removes_attempts_that_neither_count_nor_may_publish(snapshots: Snapshots) -> None:
+    first = publish(snapshots, "a", 1)
+    second = publish(snapshots, "a", 2)
+    running = begin(snapshots, "a")
+
+    snapshots.prune(2, lambda _: None)
+
+    assert not snapshots.features_folder("a", first.attempt).exists()
+    assert not snapshots.online_file("a", first.attempt).exists()
+    assert not snapshots.quarantine_folder("a", first.attempt).exists()
+    assert snapshots.online_file("a", second.attempt).exists()
+    assert snapshots.features_folder("a", running).exists()
+
+
+def test_pruning_removes_what_was_never_published_once_it_is_old(snapshots: Snapshots) -> None:
+    begin(snapshots, "dead")
+    publish(snapshots, "a", 1)
+    assert snapshots.prune(2, lambda _: None) == []
+    publish(snapshots, "b", 2)
+    begin(snapshots, "running")
+    later = dt.datetime(2100, 1, 3, tzinfo=dt.UTC).timestamp()
+    for area in (snapshots.folder, snapshots.lake.online("credit_risk"), snapshots.lake.quarantine("credit_risk")):
+        os.utime(area / "snapshot=running", (later, later))
+
+    assert snapshots.prune(2, lambda _: None) == ["dead"]
+
+    assert areas(snapshots, "running") == [True, True, True]
+
+
+def test_a_damaged_pointer_is_said(snapshots: Snapshots) -> None:
+    publish(snapshots, "a", 1)
+    (snapshots.folder / "current.json").write_text("{", encoding="utf-8")
+
+    with pytest.raises(SnapshotError, match=r"current\.json is no snapshot manifest"):
+        snapshots.current()
+
+
+def test_everything_below_a_folder_can_be_made_durable(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("rows")
+
+    make_durable(tmp_path / "a" / "b")

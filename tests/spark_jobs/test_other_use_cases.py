@@ -1,0 +1,101 @@
+"""The job knows nothing of credit: a use case without event time, whose rows are its entities."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.layout import Lake
+from mlops_platform.online_store import FeatureRow
+from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.use_case import Candidate, Feature, Label, QualityGate, RawColumn, Split, UseCase
+from spark_jobs import snapshot_build
+from spark_jobs.feature_job import configure, run_job
+from spark_jobs.features import compute_of
+from spark_jobs.snapshot_build import FeatureRun
+
+PASSENGERS = UseCase(
+    name="passengers",
+    title="Passengers",
+    description="Who lives?",
+    owner="nobody@example.com",
+    row_key="Ticket",
+    entity_key="Ticket",
+    raw=(
+        RawColumn(name="Ticket", type="string", meaning="the passenger"),
+        RawColumn(name="Name", type="string", meaning="the name"),
+        RawColumn(name="Fare", type="double", nullable=True, meaning="the fare"),
+        RawColumn(name="survived", type="int", minimum=0, maximum=1, meaning="lived"),
+    ),
+    features=(
+        Feature(name="fare", type="double", nullable=True, meaning="the fare", example=7.25),
+        Feature(name="initial", type="string", meaning="of the name", allowed=("A", "B"), example="A"),
+    ),
+    label=Label(name="survived", meaning="lived", positive="lived", negative="died"),
+    split=Split(by="random", holdout_fraction=0.2),
+    candidates=(Candidate(family="logistic_regression"),),
+    primary_metric="roc_auc",
+    gate=QualityGate(),
+    quarantine_limit=0.5,
+)
+
+
+def initials(raw: DataFrame, run_date: dt.date) -> DataFrame:
+    return raw.select(
+        "Ticket",
+        F.col("Fare").alias("fare"),
+        F.left("Name", F.lit(1)).alias("initial"),
+        "survived",
+        F.lit(1).alias("is_latest"),
+    )
+
+
+def test_without_event_time_and_with_rows_that_are_entities(
+    hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "passengers.csv"
+    file.write_text(
+        'Ticket,Name,Fare,survived\nC 17,"Allen, Mr. ""Al""",7.25,1\nb/2,"Brown, Ann",,0\n9,Czerny,1,0\n,Dee,1,0\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(snapshot_build, "compute_of", lambda _: initials)
+    configure(hive, partitions=2)
+
+    manifest = run_job(FeatureRun(PASSENGERS, file, 1, "r", dt.date(2021, 1, 1)), Lake(tmp_path), 2, lambda _: hive)
+
+    rows = hive.sql("SELECT * FROM features.passengers_latest ORDER BY ticket").collect()
+    assert [tuple(row)[:-1] for row in rows] == [("C 17", 7.25, "A", 1), ("b/2", None, "B", 0)]
+    store = EmbeddedStore(tmp_path / manifest.online_path, manifest.snapshot)
+    assert store.get_many(["b/2", "C 17"]) == [
+        FeatureRow("b/2", None, {"fare": None, "initial": "B"}),
+        FeatureRow("C 17", None, {"fare": 7.25, "initial": "A"}),
+    ]
+    assert [(finding.rule, finding.rows) for finding in manifest.quality.findings] == [
+        ("Ticket: missing", 1),
+        ("initial: not allowed", 1),
+    ]
+
+
+def test_a_transform_must_return_the_columns_of_the_spec(
+    hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "passengers.csv"
+    file.write_text("Ticket,Name,Fare,survived\nC 17,Allen,7.25,1\n", encoding="utf-8")
+    monkeypatch.setattr(snapshot_build, "compute_of", lambda _: lambda raw, _: raw.select("Ticket", "survived"))
+
+    with pytest.raises(PlatformError) as error:
+        run_job(FeatureRun(PASSENGERS, file, 1, "r", dt.date(2021, 1, 1)), Lake(tmp_path), 2, lambda _: hive)
+
+    assert str(error.value) == (
+        "compute() of passengers returns Ticket STRING, survived INT; its spec says Ticket STRING, fare DOUBLE, "
+        "initial STRING, survived INT, is_latest INT. Remedy: correct spark_jobs/features/passengers.py, or the spec"
+    )
+    assert not (tmp_path / "features" / "passengers" / "current.json").exists()
+
+
+def test_a_use_case_without_transform_is_said() -> None:
+    with pytest.raises(PlatformError, match=r"write compute\(raw, run_date\) in spark_jobs/features/passengers\.py"):
+        compute_of("passengers")
