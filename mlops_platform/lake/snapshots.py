@@ -139,7 +139,7 @@ class Snapshots:
             yield
 
     def republishing(self) -> AbstractContextManager[None]:
-        """Hold the publication lock while a snapshot that was published before is made current again: needs no claim."""
+        """Hold the publication lock while an old snapshot is made current again: it needs no claim."""
         return self._lock()
 
     def publish(self, manifest: SnapshotManifest) -> None:
