@@ -30,5 +30,5 @@ prepare_environment() {
 platform() {
   local python
   python="$(find_python)"
-  exec "$python" -m mlops_platform.stack.bootstrap "$@"
+  MLOPS_CALLED_FROM="${OLDPWD:-$PWD}" exec "$python" -m mlops_platform.stack.bootstrap "$@"
 }

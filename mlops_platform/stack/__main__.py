@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,14 +41,16 @@ def start(arguments: list[str]) -> None:
 
 def _named_file(given: str) -> tuple[str, Path]:
     use_case, separator, file = given.partition("=")
-    if not separator or not Path(file).is_file():
+    # The scripts work in the project's folder; a file is meant as seen from where they were called.
+    path = Path(os.environ.get("MLOPS_CALLED_FROM", "."), file).resolve()
+    if not separator or not path.is_file():
         raise PlatformError(f"--data {given}: no such file", remedy="give it as --data USE_CASE=FILE")
-    return use_case, Path(file).resolve()
+    return use_case, path
 
 
 def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:
     lasting = [service for service in services(settings) if service.usable is not None]
-    running = all(supervisor.state(service.name)[0] == "RUNNING" for service in lasting)
+    running = all(supervisor.state(service.name)[0] in ("STARTING", "RUNNING") for service in lasting)
     return (
         running
         and all(is_usable(service, settings) for service in lasting)
@@ -56,11 +59,13 @@ def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:
 
 
 def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None:
+    if supervisor is None:
+        stop_services(settings)  # leftovers of a supervisord that was killed
+        shutil.rmtree(settings.state_dir / "tmp", ignore_errors=True)
     prepare_state(settings)
     environment = service_environment(settings, os.environ)
     require_java(environment)
     if supervisor is None:
-        stop_services(settings)  # leftovers of a supervisord that was killed
         supervisor = Supervisor.launched(settings, environment)
     say("Starting the services")
     start_services(settings, supervisor, say)

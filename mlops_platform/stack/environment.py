@@ -187,13 +187,12 @@ def _airflow_connections(settings: PlatformSettings) -> dict[str, str]:
             "port": settings.hiveserver2_port,
             "login": "airflow",
             "schema": "default",
-            "extra": {"auth_mechanism": "PLAIN"},
         },
         "metastore_default": {
             "conn_type": "hive_metastore",
             "host": settings.metastore_host,
             "port": settings.metastore_port,
-            "extra": {"authMechanism": "NOSASL"},
+            "extra": {"auth_mechanism": "NOSASL"},
         },
         "mlflow_default": {
             "conn_type": "http",

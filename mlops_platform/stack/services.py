@@ -30,16 +30,16 @@ class Service:
     command: tuple[str, ...]
     usable: Probe | None
     depends_on: tuple[str, ...] = ()
-    deadline: int = 120
+    deadline: int = 300
 
 
 def services(settings: PlatformSettings) -> tuple[Service, ...]:
     """Every service of this installation, each after those it depends on."""
     java = ("class-archive",)
     return (
-        Service("class-archive", ("spark_jobs/class_archive.sh",), None, deadline=240),
-        Service("airflow-init", ("airflow/init.sh",), None, deadline=240),
-        Service("mlflow", ("training/registry.sh",), _stateless(health.mlflow), deadline=180),
+        Service("class-archive", ("spark_jobs/class_archive.sh",), None),
+        Service("airflow-init", ("airflow/init.sh",), None),
+        Service("mlflow", ("training/registry.sh",), _stateless(health.mlflow)),
         Service("hive-metastore", ("hive/metastore.sh",), _stateless(health.metastore), java),
         Service("spark-master", ("spark_jobs/master.sh",), _stateless(health.spark_master), java),
         *(
@@ -47,16 +47,15 @@ def services(settings: PlatformSettings) -> tuple[Service, ...]:
             for number in range(1, settings.spark_workers + 1)
             if (name := f"spark-worker-{number}")
         ),
-        Service("hive-server", ("hive/hiveserver2.sh",), _stateless(health.hiveserver2), ("hive-metastore",), 180),
+        Service("hive-server", ("hive/hiveserver2.sh",), _stateless(health.hiveserver2), ("hive-metastore",)),
         Service(
             "airflow-api-server",
             ("airflow/api-server.sh",),
             _stateless(health.airflow_api_server),
             ("airflow-init",),
-            deadline=180,
         ),
         *(
-            Service(f"airflow-{name}", (f"airflow/{name}.sh",), probe, ("airflow-init",), deadline=240)
+            Service(f"airflow-{name}", (f"airflow/{name}.sh",), probe, ("airflow-init",))
             for name, probe in (
                 ("scheduler", _airflow("scheduler")),
                 ("dag-processor", _airflow("dag_processor")),

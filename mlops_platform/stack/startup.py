@@ -53,21 +53,21 @@ def _advance(
             supervisor.start(name)
         return
     seconds = time.monotonic() - progress.started[name]
-    if _is_done(settings, supervisor, service) or is_usable(service, settings, progress.since[name]):
+    if _has_ended_well(settings, supervisor, service) or is_usable(service, settings, progress.since[name]):
         progress.usable.add(name)
         report(f"  {name:<22} ready after {time.monotonic() - progress.started[name]:5.1f} s")
     elif seconds > service.deadline:
         raise _failure(settings, service, f"is not usable {service.deadline} s after its start")
 
 
-def _is_done(settings: PlatformSettings, supervisor: Supervisor, service: Service) -> bool:
-    """Whether a step that runs once has ended well. A step that ended otherwise raises."""
-    if service.usable is not None:
-        return False
+def _has_ended_well(settings: PlatformSettings, supervisor: Supervisor, service: Service) -> bool:
+    """Whether a step that runs once is done. A step that failed, or a service that was given up, raises."""
     state, status = supervisor.state(service.name)
-    if state == "FATAL" or (state == "EXITED" and status != 0):
+    if state == "FATAL":
+        raise _failure(settings, service, "ends as often as it is started")
+    if state == "EXITED" and service.usable is None and status != 0:
         raise _failure(settings, service, f"ended with status {status}")
-    return state == "EXITED"
+    return state == "EXITED" and service.usable is None
 
 
 def _failure(settings: PlatformSettings, service: Service, what: str) -> PlatformError:

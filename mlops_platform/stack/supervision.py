@@ -48,7 +48,8 @@ command={command}
 directory={root}
 autostart=false
 autorestart={autorestart}
-startsecs=0
+startsecs={start_seconds}
+startretries=2
 stopasgroup=true
 killasgroup=true
 stopwaitsecs={stop_seconds}
@@ -85,6 +86,8 @@ def _program(settings: PlatformSettings, service: Service) -> str:
         command=_escaped(" ".join([f'"{settings.project_root / script}"', *arguments])),
         root=_escaped(settings.project_root),
         autorestart="false" if service.usable is None else "true",
+        # One that ends sooner than this is given up after two more tries, and not tried for ever.
+        start_seconds=0 if service.usable is None else 10,
         stop_seconds=STOP_SECONDS,
         log_file=_escaped(log_file(settings, service.name)),
     )

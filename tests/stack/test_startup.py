@@ -64,7 +64,7 @@ def test_services_start_in_order_and_stop(settings: PlatformSettings, table: Tab
     lines: list[str] = []
     start_services(settings, supervisor, lines.append)
     assert [line.split()[0] for line in lines] == ["first", "second"]
-    assert supervisor.state("second")[0] == "RUNNING"
+    assert supervisor.state("second")[0] == "STARTING"
     assert stop_services(settings) == 2
     assert Supervisor.running(settings) is None
 
@@ -99,3 +99,10 @@ def test_a_supervisor_that_was_killed_is_started_anew(settings: PlatformSettings
     assert stop_services(settings) == 1
     start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
     assert Supervisor.running(settings) is not None
+
+
+def test_a_service_that_keeps_dying_is_given_up(settings: PlatformSettings, table: Table) -> None:
+    command = script(settings, "dying.sh", "echo no licence; exit 7")
+    table.is_(Service("dying", command, lambda _settings, _since: False))
+    with pytest.raises(PlatformError, match="dying ends as often as it is started"):
+        start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
