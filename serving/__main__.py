@@ -7,6 +7,8 @@ from granian.constants import HTTPModes, Interfaces
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings, load_settings
+from serving.metrics import share_between_workers
+from serving.paths import serving_paths
 
 CONNECTIONS_AT_ONCE = 1024
 DRAIN_SECONDS = 10
@@ -14,6 +16,8 @@ DRAIN_SECONDS = 10
 
 def serve(settings: PlatformSettings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first."""
+    if settings.serving_workers > 1:
+        share_between_workers(serving_paths(settings).metrics)
     Granian(
         "serving.server:application",
         factory=True,

@@ -12,19 +12,24 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
 from mlops_platform.use_case import UseCase
-from serving import answers
-from serving.predicting import Asked, look_up, look_up_many
-from serving.problems import MEDIA_TYPE, Problem, ProblemDocument, invalid, overloaded, unknown_id
+from serving import answers, explaining
+from serving.admin import admin_routes
+from serving.documents import JSON, READS, REFUSED, UNKNOWN, field_errors, json_response, request_id_of
+from serving.kserve import kserve_routes
+from serving.predicting import Asked, look_up
+from serving.problems import MEDIA_TYPE, Problem, invalid, overloaded, unknown_id
+from serving.registry import RegistryDown
 from serving.runtime import Runtime
+from serving.sagemaker import sagemaker_routes
 from serving.schemas import ModelCard, Schemas
 
-JSON = "application/json"
-Responses = dict[int | str, dict[str, Any]]
 HIVE_LOOKUPS_AT_ONCE = 4
+EXPLANATIONS_AT_ONCE = 4
 
 Source = Annotated[
     Literal["online", "hive"],
@@ -32,17 +37,6 @@ Source = Annotated[
         description="`hive` asks the Hive view instead of the online store: the same values, a thousand times slower"
     ),
 ]
-
-
-def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
-
-
-REFUSED: Responses = {401: _problem("no key, or not one of ours"), 403: _problem("the key's scope does not allow this")}
-UNREADY: Responses = {503: _problem("no model or snapshot yet, or more load than can be answered")}
-INVALID: Responses = {422: _problem("the request is malformed"), 413: _problem("the body is too large")}
-UNKNOWN: Responses = {404: _problem("the snapshot has no such id")}
-READS = REFUSED | UNREADY | INVALID
 
 
 def build_api(runtime: Runtime) -> FastAPI:
@@ -62,7 +56,11 @@ def build_api(runtime: Runtime) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _answer_invalid)  # type: ignore[arg-type]
     api.add_exception_handler(HTTPException, _answer_http_exception)  # type: ignore[arg-type]
     api.add_exception_handler(HiveUnavailable, _answer_unavailable)  # type: ignore[arg-type]
+    api.add_exception_handler(RegistryDown, _answer_unavailable)  # type: ignore[arg-type]
     api.include_router(_health(runtime))
+    api.include_router(admin_routes(runtime))
+    api.include_router(kserve_routes(runtime))
+    api.include_router(sagemaker_routes(runtime))
     for use_case in runtime.use_cases.values():
         routes = UseCaseRoutes(runtime, use_case)
         if use_case.name == runtime.settings.serving_default_use_case:
@@ -81,6 +79,7 @@ class UseCaseRoutes:
         settings = runtime.settings
         self._limit = settings.serving_batch_limit
         self._hive = HiveStore(settings.hiveserver2_host, settings.hiveserver2_port, use_case)
+        self._explanations = asyncio.Semaphore(EXPLANATIONS_AT_ONCE)
         self._hive_lookups = asyncio.Semaphore(HIVE_LOOKUPS_AT_ONCE)
 
     def versioned(self) -> APIRouter:
@@ -103,6 +102,7 @@ class UseCaseRoutes:
             responses=READS,
             summary="The model that answers",
         )
+        self._add(router, "/explain/{id}", self._explain_route(), self._schemas.explanation, "Why an id got its score")
         return router
 
     def short(self) -> APIRouter:
@@ -154,14 +154,14 @@ class UseCaseRoutes:
         served = self._runtime.served[self._use_case.name]
         if source == "online":
             headers, body = answers.features(served, entity_id.encode())
-            return _response(body, headers)
+            return json_response(body, headers)
         asked, snapshot = await self._ask_hive(entity_id)
         headers, body = answers.features_from_hive(asked, snapshot)
-        return _response(body, headers)
+        return json_response(body, headers)
 
     async def _predict(self, request: Request, entity_id: str, source: str) -> Response:
         served = self._runtime.served[self._use_case.name]
-        request_id = _request_id(request)
+        request_id = request_id_of(request)
         predictor = self._runtime.predictor
         if source == "online":
             body = await predictor.answer_one(served, look_up(served, entity_id), request_id)
@@ -169,25 +169,16 @@ class UseCaseRoutes:
             asked, snapshot = await self._ask_hive(entity_id)
             body = await predictor.answer_one(served, asked, request_id, snapshot=snapshot)
         await self._runtime.log.committed()
-        return _response(body)
+        return json_response(body)
 
     def _predict_body(self) -> Callable[..., Awaitable[Response]]:
         body_type: Any = self._schemas.predict_request(self._limit)
 
         async def predict(request: Request, body: body_type) -> Response:
             served = self._runtime.served[self._use_case.name]
-            given: Any = body
-            request_id = _request_id(request)
-            predictor = self._runtime.predictor
-            if hasattr(given, "id"):
-                answer = await predictor.answer_one(served, look_up(served, given.id), request_id)
-            elif hasattr(given, "ids"):
-                answer = await predictor.answer_many(served, given.ids, look_up_many(served, given.ids), request_id)
-            else:
-                rows = [Asked(None, None, row.model_dump()) for row in given.rows]
-                answer = await predictor.answer_many(served, [None] * len(rows), rows, request_id)
+            answer = await self._runtime.predictor.answer_body(served, body, request_id_of(request))
             await self._runtime.log.committed()
-            return _response(answer)
+            return json_response(answer)
 
         return predict
 
@@ -197,12 +188,29 @@ class UseCaseRoutes:
         async def features_batch(request: Request, body: body_type) -> Response:
             given: Any = body
             served = self._runtime.served[self._use_case.name]
-            return _response(answers.features_batch(served, given.ids, _request_id(request)))
+            return json_response(answers.features_batch(served, given.ids, request_id_of(request)))
 
         return features_batch
 
     async def _model(self, variant: Annotated[Literal["champion", "challenger"], Query()] = "champion") -> Response:
-        return _response(answers.model_card(self._runtime.served[self._use_case.name], variant))
+        return json_response(answers.model_card(self._runtime.served[self._use_case.name], variant))
+
+    def _explain_route(self) -> Callable[..., Awaitable[Response]]:
+        kind = self._schemas.entity_id
+        entity_id: Any = Annotated[kind, Path()]
+
+        async def explain(request: Request, id: entity_id) -> Response:  # noqa: A002
+            served = self._runtime.served[self._use_case.name]
+            asked = look_up(served, id)
+            if self._explanations.locked():
+                raise overloaded(f"{EXPLANATIONS_AT_ONCE} explanations are under way, which is the limit")
+            async with self._explanations:
+                found = await self._runtime.predictor.unrecorded(served, asked)
+                _ = served.sample  # read here: the store belongs to this thread
+                body = await asyncio.to_thread(explaining.answer, served, asked, found, request_id_of(request))
+            return json_response(body)
+
+        return explain
 
     async def _ask_hive(self, entity_id: str) -> tuple[Asked, str]:
         if self._hive_lookups.locked():
@@ -230,32 +238,21 @@ def _health(runtime: Runtime) -> APIRouter:
     )
     async def readyz() -> Response:
         details = runtime.readiness()
-        return _response(answers.dump(details), status=200 if details["status"] == "ready" else 503)
+        return json_response(answers.dump(details), status=200 if details["status"] == "ready" else 503)
+
+    @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=REFUSED)
+    async def metrics() -> Response:
+        return Response(runtime.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
 
 
-def _request_id(request: Request) -> str:
-    return str(request.scope["state"]["request_id"])
-
-
-def _response(body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    return Response(body, status_code=status, headers=headers, media_type=JSON)
-
-
 async def _answer_problem(request: Request, error: Problem) -> Response:
-    return Response(error.body(_request_id(request)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
-
-
-def _field(place: tuple[str | int, ...]) -> str:
-    """Where a value stands in the request; a body's alternative has the name of its member, which comes twice."""
-    repeated = len(place) > 2 and place[0] == "body" and place[1] == place[2]  # noqa: PLR2004
-    return ".".join(str(part) for part in (place[:1] + place[2:] if repeated else place))
+    return Response(error.body(request_id_of(request)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 async def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
-    # the value that was found stays out: it may be personal, and answers end up in logs
-    errors = [{"field": _field(entry["loc"]), "message": entry["msg"]} for entry in error.errors()]
+    errors = field_errors(error.errors())
     named = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:3])
     return await _answer_problem(request, invalid(named, errors))
 
@@ -267,4 +264,6 @@ async def _answer_http_exception(request: Request, error: HTTPException) -> Resp
 
 
 async def _answer_unavailable(request: Request, error: PlatformError) -> Response:
-    return await _answer_problem(request, Problem(503, "hive-unavailable", str(error), headers={"retry-after": "5"}))
+    return await _answer_problem(
+        request, Problem(503, "upstream-unavailable", str(error), headers={"retry-after": "5"})
+    )

@@ -22,7 +22,7 @@ _KEPT_VERSIONS = 10
 
 
 class ModelCopies:
-    """The kept models of one use case: a folder per version, and per alias a note of the version it stood for."""
+    """The kept models of one use case: a folder per version, and per alias a note of the versions it stood for."""
 
     def __init__(self, use_case: UseCase, folder: Path) -> None:
         self._use_case = use_case
@@ -71,18 +71,31 @@ class ModelCopies:
         return load(self._folder / version, self._use_case, registration)
 
     def note(self, alias: str, version: str | None) -> None:
-        """Remember the version that an alias stands for."""
-        if version is None:
-            self._note(alias).unlink(missing_ok=True)
-        else:
-            write_json(self._note(alias), {"version": version})
+        """Remember the version that an alias stands for now, and those before; going back forgets those after."""
+        with locked(self._folder / ".lock"):
+            if version is None:
+                self._note(alias).unlink(missing_ok=True)
+                return
+            known = self._noted(alias)
+            if version not in known:
+                write_json(self._note(alias), {"versions": [*known, version]})
+            elif version != known[-1]:
+                write_json(self._note(alias), {"versions": known[: known.index(version) + 1]})
 
     def noted(self, alias: str) -> str | None:
+        """The version that the alias stood for last."""
+        return next(iter(self._noted(alias)[-1:]), None)
+
+    def before(self, alias: str) -> str | None:
+        """The version that the alias stood for before that one."""
+        return next(iter(self._noted(alias)[-2:-1]), None)
+
+    def _noted(self, alias: str) -> list[str]:
         try:
-            version: str = json.loads(self._note(alias).read_text(encoding="utf-8"))["version"]
+            versions: list[str] = json.loads(self._note(alias).read_text(encoding="utf-8"))["versions"]
         except (OSError, ValueError, KeyError):
-            return None
-        return version
+            return []
+        return versions
 
     def _note(self, alias: str) -> Path:
         return self._folder / f"{alias}.json"

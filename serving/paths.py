@@ -29,6 +29,10 @@ class ServingPaths:
     def api_keys(self) -> Path:
         return self.root / "api_keys.json"
 
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
+
 
 def serving_paths(settings: PlatformSettings) -> ServingPaths:
     return ServingPaths(settings.state_dir / "serving")

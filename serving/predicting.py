@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from mlops_platform.online_store.embedded import EmbeddedStore
+from serving.metrics import Metrics
 from serving.model import Row, ServedModel
 from serving.prediction_log import PredictionLog
 from serving.problems import not_ready, unknown_id
@@ -76,8 +77,9 @@ def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None
 class Predictor:
     """Predicts and records; one per worker."""
 
-    def __init__(self, log: PredictionLog) -> None:
+    def __init__(self, log: PredictionLog, metrics: Metrics) -> None:
         self._log = log
+        self._metrics = metrics
         self._scoring = Scoring()
 
     async def answer_one(self, served: Served, asked: Asked, request_id: str, *, snapshot: str | None = None) -> bytes:
@@ -134,10 +136,36 @@ class Predictor:
             }
         )
 
-    async def probabilities(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Prediction]:
-        """Predictions for rows of features that a caller gave; recorded."""
+    async def answer_body(self, served: Served, body: Any, request_id: str) -> bytes:
+        """The JSON answer to a validated body (``Schemas.predict_request``): an id, a list of ids, or rows.
+
+        Raises:
+            Problem: as :meth:`answer_one` and :func:`look_up`.
+        """
+        if hasattr(body, "id"):
+            return await self.answer_one(served, look_up(served, body.id), request_id)
+        if hasattr(body, "ids"):
+            return await self.answer_many(served, body.ids, look_up_many(served, body.ids), request_id)
+        rows = [Asked(None, None, row.model_dump()) for row in body.rows]
+        return await self.answer_many(served, [None] * len(rows), rows, request_id)
+
+    async def rows(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Prediction]:
+        """Predictions for rows of features that a caller gave; recorded.
+
+        Raises:
+            Problem: as :meth:`answer_one`.
+        """
         asked = [Asked(None, None, row) for row in rows]
         return await self._predict(served, asked, _Occasion(request_id, time.time(), served.snapshot_id))
+
+    async def unrecorded(self, served: Served, asked: Asked) -> Prediction:
+        """What the model that answers this row says, without a record: for an explanation.
+
+        Raises:
+            Problem: 503 without a champion.
+        """
+        champion = require_champion(served)
+        return (await self._by_variant(champion, served.challenger, [served.variant(asked.id)], [asked]))[0]
 
     async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
         champion = require_champion(served)
@@ -154,6 +182,9 @@ class Predictor:
                 lines += _lines(served.use_case.name, rows, unasked, occasion, answered=False)
         finally:
             self._log.put(lines, reserved)
+        for variant in set(variants):
+            version = (champion if variant == "champion" else _there(served.challenger)).version
+            self._metrics.predicted(served.use_case.name, variant, version, variants.count(variant))
         return found
 
     async def _by_variant(

@@ -16,6 +16,7 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.use_case import HIVE_TYPES, ColumnType, UseCase
 
 DATABASE = "predictions"
+ONLINE = "online"
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "int": pa.int32(),
@@ -32,7 +33,7 @@ def table_name(use_case: UseCase) -> str:
 
 def files_folder(lake: Lake, use_case: str) -> Path:
     """The table's location."""
-    return lake.predictions(use_case) / "online"
+    return lake.predictions(use_case) / ONLINE
 
 
 def _key_type(use_case: UseCase) -> ColumnType:

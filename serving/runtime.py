@@ -18,8 +18,10 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from serving.api_keys import ApiKeys
+from serving.metrics import Metrics
 from serving.model_copies import ModelCopies
 from serving.model_follower import ModelFollower
+from serving.overload import Overload
 from serving.paths import serving_paths
 from serving.predicting import Predictor
 from serving.prediction_log import LogPolicy, PredictionLog, publish_command
@@ -53,7 +55,9 @@ class Runtime:
             publish_seconds=settings.serving_log_publish_seconds,
         )
         self.log = PredictionLog(self.paths.log, policy, publish_command(settings))
-        self.predictor = Predictor(self.log)
+        self.metrics = Metrics()
+        self.overload = Overload()
+        self.predictor = Predictor(self.log, self.metrics)
         self._registered: dict[str, dict[str, str]] = {}
         self._registry: ModelRegistry | None = None
         self._snapshots = {
@@ -81,7 +85,7 @@ class Runtime:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load what there is, follow what comes, write the log; stop all of it in order."""
-        async with httpx.AsyncClient(timeout=10.0) as client:
+        async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
             self._registry = ModelRegistry(self.settings.mlflow_url, client)
             self._models = {
                 name: {
@@ -94,8 +98,9 @@ class Runtime:
             self.log.publish()  # what a crash left behind
             await self._load_at_start()
             tasks = [
+                asyncio.create_task(self.overload.watch()),
                 asyncio.create_task(_repeat(self._follow_snapshots, lambda: SNAPSHOT_POLL_SECONDS)),
-                asyncio.create_task(_repeat(self._follow_models, self._model_poll_seconds)),
+                asyncio.create_task(_repeat(self.follow_models, self._model_poll_seconds)),
             ]
             try:
                 yield
@@ -113,7 +118,7 @@ class Runtime:
                 self.served[name] = replace(self.served[name], store=kept[0], snapshot=kept[1])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REGISTRY_PATIENCE_SECONDS):
-                await self._follow_models()
+                await self.follow_models()
         for name, followers in self._models.items():
             for model in followers.values():
                 if model.loaded is None and await asyncio.to_thread(model.last_good):
@@ -125,10 +130,12 @@ class Runtime:
             if opened is not None:
                 self.served[name] = replace(self.served[name], store=opened[0], snapshot=opened[1])
                 logger.info("snapshot served", extra={"use_case": name, "snapshot": opened[1].snapshot})
-            self._follow_routing(name)
+            self.follow_routing(name)
         self.keys.reload()
+        self.metrics.watch(self.served, self.log.queued, self.log.dropped)
 
-    async def _follow_models(self) -> None:
+    async def follow_models(self) -> None:
+        """Take in what the registry says now; what it cannot say leaves everything as it is."""
         try:
             self._registered = await self.registry.aliases()
             for name, followers in self._models.items():
@@ -151,7 +158,8 @@ class Runtime:
             self.served[name], champion=followers[CHAMPION].loaded, challenger=followers[CHALLENGER].loaded
         )
 
-    def _follow_routing(self, name: str) -> None:
+    def follow_routing(self, name: str) -> None:
+        """Take in who answers, where that changed."""
         path = self.paths.routing(name)
         try:
             mark = path.stat().st_mtime_ns

@@ -100,6 +100,24 @@ class Schemas:
             request_id=(str, Field(description="names this answer in the prediction log")),
         )
 
+    @cached_property
+    def explanation(self) -> type[BaseModel]:
+        """The answer of an explanation."""
+        label = self.use_case.label
+        return create_model(
+            f"{self._title}Explanation",
+            id=(str, ...),
+            **_prediction_fields(label.positive, label.negative),
+            base_probability=(float, Field(description="mean probability of a sample of the snapshot")),
+            contributions=(list[Contribution], Field(description="add up to probability minus base_probability")),
+            reasons=(list[Reason], Field(description="what speaks most for 1, by weight")),
+            feature_date=(str | None, ...),
+            variant=_VARIANT,
+            model_version=(str, ...),
+            snapshot=(str, ...),
+            request_id=(str, ...),
+        )
+
     def predict_request(self, limit: int) -> Any:
         """The body of a prediction: an id, a list of ids, or rows of features."""
         strict = ConfigDict(extra="forbid")
@@ -150,6 +168,21 @@ class Schemas:
         example: JsonDict = {feature.name: feature.example for feature in self.use_case.features}
         config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
         return create_model(f"{self._title}{suffix}", __config__=config, **fields)  # type: ignore[call-overload, no-any-return]
+
+
+class Contribution(BaseModel):
+    """One feature's share of a prediction."""
+
+    feature: str
+    value: float | int | str | None
+    contribution: float
+
+
+class Reason(BaseModel):
+    """One reason for a 1."""
+
+    code: str
+    text: str
 
 
 class ModelCard(BaseModel):

@@ -6,18 +6,21 @@ more is closed by the reference count: a store that was replaced goes when its l
 
 import datetime as dt
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 from mlops_platform.lake.snapshots import SnapshotManifest
 from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.use_case import UseCase
 from serving.model import ServedModel
 
 Variant = Literal["champion", "challenger"]
 
 _BUCKETS = 2**32
+SAMPLE_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,11 @@ class Served:
         if self.snapshot is None:
             return float("inf")
         return (self.snapshot.created_at + dt.timedelta(days=self.use_case.stale_after_days)).timestamp()
+
+    @cached_property
+    def sample(self) -> list[Mapping[str, FeatureValue]]:
+        """Rows spread over the snapshot, always the same ones: what a row is compared with to explain it."""
+        if self.store is None:
+            return []
+        rows = self.store.get_many(self.store.spread(SAMPLE_ROWS))
+        return [row.features for row in rows if row is not None]

@@ -5,10 +5,12 @@ an id is answered there by the functions that the framework's routes call too; a
 unusual goes to the framework, so that there is one definition of every other answer.
 """
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -19,7 +21,7 @@ from mlops_platform.use_cases import all_use_cases
 from serving import answers
 from serving.api import build_api
 from serving.predicting import look_up
-from serving.problems import MEDIA_TYPE, Problem
+from serving.problems import MEDIA_TYPE, Problem, overloaded
 from serving.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -29,13 +31,21 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-HotRoute = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
+HotAnswer = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
 
+LONGEST_SECONDS = 60
 ADMIN_PREFIX = "/admin/"
 LARGEST_BODY_BYTES = 1024 * 1024
 _PUBLIC = frozenset({"/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
 _BEARER = b"bearer "
 _PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII).fullmatch
+
+
+class HotRoute(NamedTuple):
+    """A route that is answered here: its path as OpenAPI has it, and the answer by id and request id."""
+
+    route: str
+    answer: HotAnswer
 
 
 class Service:
@@ -50,20 +60,27 @@ class Service:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
+        started = time.perf_counter()
         request_id = self.runtime.next_request_id()
         try:
             self._admit(scope)
-            hot = await self._hot_answer(scope, request_id)
+            route, hot = await self._hot_answer(scope, request_id)
         except Problem as problem:
             await _send_problem(send, problem, request_id)
+            self.runtime.metrics.answered("refused", problem.status, time.perf_counter() - started)
             return
         if hot is None:
-            await self._ask_framework(scope, receive, send, request_id)
+            route, status = await self._ask_framework(scope, receive, send, request_id)
         else:
-            await _send(send, 200, *hot)
+            status = 200
+            await _send(send, status, *hot)
+        self.runtime.metrics.answered(route, status, time.perf_counter() - started)
 
     def _admit(self, scope: Scope) -> None:
-        """Raises a 401 or 403 for a caller who may not."""
+        """Raises a 503 under overload, a 401 or 403 for a caller who may not."""
+        if self.runtime.overload.shedding and scope["path"] not in _PUBLIC:
+            self.runtime.overload.refused += 1
+            raise overloaded("more requests than can be answered in time")
         keys = self.runtime.keys
         admin = scope["path"].startswith(ADMIN_PREFIX)
         if admin or (keys.required and scope["path"] not in _PUBLIC):
@@ -78,33 +95,42 @@ class Service:
             if admin and caller.scope != "admin":
                 raise Problem(403, "admin-required", "this takes a key of the scope admin")
 
-    async def _hot_answer(self, scope: Scope, request_id: str) -> tuple[Headers, bytes] | None:
-        """The answer of a hot route, None for any other request."""
+    async def _hot_answer(self, scope: Scope, request_id: str) -> tuple[str, tuple[Headers, bytes] | None]:
+        """The route and the answer of a hot route; None for any other request."""
         if scope["method"] != "GET" or scope["query_string"]:
-            return None
+            return "", None
         prefix, _, last = scope["path"].rpartition("/")
         hot = self._hot.get(prefix)
-        return None if hot is None or _PLAIN_ID(last) is None else await hot(last, request_id)
+        if hot is None or _PLAIN_ID(last) is None:
+            return "", None
+        return hot.route, await hot.answer(last, request_id)
 
-    async def _ask_framework(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def _ask_framework(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
+        """Have the framework answer. Returns the route's path and the status."""
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        status = 0
 
         async def send_named(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
-            await self.api(scope, _bounded(scope, receive), send_named)
-        except Exception:
-            logger.exception("request failed", extra={"request_id": request_id})
-            if started:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await self.api(scope, _bounded(scope, receive), send_named)
+        except Exception as error:
+            if status:
                 raise
-            problem = Problem(500, "internal", "the service failed; its log has the reason under this request id")
+            if isinstance(error, TimeoutError):
+                problem = Problem(503, "too-slow", f"there was no answer within {LONGEST_SECONDS} s")
+            else:
+                logger.exception("request failed", extra={"request_id": request_id})
+                problem = Problem(500, "internal", "the service failed; its log has the reason under this request id")
+            status = problem.status
             await _send_problem(send, problem, request_id)
+        return getattr(scope.get("route"), "path", "unmatched"), status
 
 
 def create_app(settings: PlatformSettings, use_cases: tuple[UseCase, ...] | None = None) -> Service:
@@ -120,13 +146,14 @@ def _hot_routes(runtime: Runtime) -> dict[str, HotRoute]:
         if use_case.raw_column(use_case.entity_key).type not in {"int", "long"}:
             continue
         features, predict = _features(runtime, name), _predict(runtime, name)
-        routes |= {f"/v1/{name}/features": features, f"/v1/{name}/predict": predict}
-        if name == runtime.settings.serving_default_use_case:
-            routes |= {"/features": features, "/predict": predict}
+        prefixes = [f"/v1/{name}", *([""] if name == runtime.settings.serving_default_use_case else [])]
+        for prefix in prefixes:
+            routes[f"{prefix}/features"] = HotRoute(f"{prefix}/features/{{id}}", features)
+            routes[f"{prefix}/predict"] = HotRoute(f"{prefix}/predict/{{id}}", predict)
     return routes
 
 
-def _features(runtime: Runtime, name: str) -> HotRoute:
+def _features(runtime: Runtime, name: str) -> HotAnswer:
     async def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
         source, body = answers.features(runtime.served[name], entity_id.encode())
         headers = _json_headers(body, request_id)
@@ -136,7 +163,7 @@ def _features(runtime: Runtime, name: str) -> HotRoute:
     return features
 
 
-def _predict(runtime: Runtime, name: str) -> HotRoute:
+def _predict(runtime: Runtime, name: str) -> HotAnswer:
     async def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
         served = runtime.served[name]
         body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)

@@ -21,6 +21,7 @@ LONGEST_KEY = 511
 """Bytes; what LMDB takes as a key."""
 
 _WRITES_PER_TRANSACTION = 200_000
+_DISTANCE_BYTES = 16
 _BYTES_AT_FIRST = 64 * 1024 * 1024
 
 # how `encode` lays a value out
@@ -146,6 +147,20 @@ class EmbeddedStore:
         step = max(1, entries // limit)
         keys = (key.decode() for key in self._read.cursor().iternext(keys=True, values=False))
         return [key for index, key in enumerate(keys) if index % step == 0][:limit]
+
+    def spread(self, limit: int) -> list[str]:
+        """Up to ``limit`` ids at even distances between the first and the last, without a walk over all of them."""
+        cursor = self._read.cursor()
+        if limit <= 0 or not cursor.first():
+            return []
+        first = int.from_bytes(cursor.key()[:_DISTANCE_BYTES].ljust(_DISTANCE_BYTES, b"\0"))
+        cursor.last()
+        last = int.from_bytes(cursor.key()[:_DISTANCE_BYTES].ljust(_DISTANCE_BYTES, b"\0"))
+        wanted = (first + (last - first) * step // limit for step in range(limit))
+        found = [
+            cursor.key() for key in wanted if cursor.set_range(key.to_bytes(_DISTANCE_BYTES).rstrip(b"\0") or b"\0")
+        ]
+        return [key.decode() for key in dict.fromkeys(found)]
 
     def close(self) -> None:
         self._read.abort()
