@@ -119,7 +119,7 @@ def keep_model(settings: PlatformSettings, use_case: str, version: str, model: P
         "registered_at": REGISTERED_AT.isoformat(),
     }
     (folder / version / "registration.json").write_text(json.dumps(registration))
-    (folder / f"{alias}.json").write_text(json.dumps({"version": version}))
+    (folder / f"{alias}.json").write_text(json.dumps({"versions": [version]}))
 
 
 def publish_snapshot(
