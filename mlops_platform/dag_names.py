@@ -2,6 +2,8 @@
 
 COMPUTE_TASK = "compute_features"
 RESOLVE_DATASET_TASK = "resolve_dataset"
+ANNOUNCE_TASK = "announce_snapshot"
+"""Its result (XCom) is the snapshot that was published."""
 TRAIN_TASK = "train_candidates"
 """Its result (XCom) is the verdict that ``python -m training train`` prints."""
 APPROVE_TASK = "approve"

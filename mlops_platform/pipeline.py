@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from mlops_platform.airflow_api import AirflowClient, AirflowError, Approval, DagRun, Progress, RunFailed
 from mlops_platform.dag_names import (
+    ANNOUNCE_TASK,
     PROMOTE_TASK,
     RESOLVE_DATASET_TASK,
     TRAIN_TASK,
-    features_asset,
     features_dag,
     training_dag,
 )
@@ -121,14 +121,7 @@ def follow_features(
             f"the run {ended.run_id} of {ended.dag_id} had nothing to do: {use_case} has no dataset yet",
             remedy=f"add one with `mlops data add {use_case} FILE`",
         )
-    return FeaturesResult(ended, _announced_snapshot(airflow, use_case, ended))
-
-
-def _announced_snapshot(airflow: AirflowClient, use_case: str, run: DagRun) -> str | None:
-    for event in airflow.asset_events(run.dag_id, run.run_id):
-        if event.name == features_asset(use_case):
-            return str(event.extra["snapshot"])
-    return None
+    return FeaturesResult(ended, airflow.result(ended.dag_id, ended.run_id, ANNOUNCE_TASK))
 
 
 def training_started_by(airflow: AirflowClient, use_case: str, features_run: DagRun) -> DagRun:

@@ -159,6 +159,13 @@ def test_asset_events_name_the_runs_that_they_went_into(airflow: AirflowClient, 
     assert server.asked[-1].query == "source_dag_id=credit_risk_features&source_run_id=manual__1%2B00"
 
 
+def test_asset_events_of_a_run_that_is_still_queued_are_none_yet(
+    airflow: AirflowClient, server: ScriptedServer
+) -> None:
+    server.on("GET", "/api/v2/assets/events", {"detail": "Internal Server Error"}, status=500)
+    assert airflow.asset_events("credit_risk_features", "manual__1+00") == []
+
+
 def test_a_task_without_a_result_returned_none(airflow: AirflowClient, server: ScriptedServer) -> None:
     server.on("GET", f"{RUN}/taskInstances/a/xcomEntries/return_value", {"value": {"accepted": True}})
     assert airflow.result("credit_risk_features", "manual__1+00", "a") == {"accepted": True}

@@ -41,6 +41,7 @@ def airflow(server: ScriptedServer) -> ScriptedServer:
     server.on("GET", f"{RUN}/taskInstances", tasks(resolve_dataset="success", compute_features="success"))
     server.on("GET", f"{FOLLOWING}/taskInstances", tasks(judge="success", promote_champion="skipped"))
     server.on("GET", f"{FOLLOWING}/taskInstances/train_candidates/xcomEntries/return_value", {"value": VERDICT})
+    server.on("GET", f"{RUN}/taskInstances/announce_snapshot/xcomEntries/return_value", {"value": "s1"})
     started = {"dag_id": "credit_risk_training", "run_id": "t1"}
     server.on("GET", EVENTS, events(), events(), events(started))
     return server
@@ -83,7 +84,8 @@ def test_the_training_that_a_snapshot_started_is_followed(airflow: ScriptedServe
 
 
 def test_a_dry_run_has_no_snapshot_and_no_training(airflow: ScriptedServer, settings: PlatformSettings) -> None:
-    airflow.on("GET", EVENTS, {"asset_events": []})
+    announced = f"{RUN}/taskInstances/announce_snapshot/xcomEntries/return_value"
+    airflow.on("GET", announced, {"detail": "not found"}, status=404)
     result = run_pipeline(settings, "credit_risk", progress=lambda _: None, dry_run=True)
     assert (result.features.snapshot, result.training) == (None, None)
 
