@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+VERDICT_FILE = "verdict.json"
+"""Where a training run leaves it, in its folder."""
+
 
 class Verdict(BaseModel):
     """Whether a candidate may become champion, and if not, every rule of the quality gate that it failed."""

@@ -25,7 +25,7 @@ from mlops_platform.errors import ModelError
 from mlops_platform.lake.durable import locked, write_text
 from mlops_platform.model_manifest import COMPILED_FILE, GATE_FILE, METRICS_FILE, ModelManifest
 from mlops_platform.use_case import Candidate
-from mlops_platform.verdict import Verdict
+from mlops_platform.verdict import VERDICT_FILE, Verdict
 from training import compiled, metrics, model_card, model_folder, models, plots
 from training.dataset import Dataset, read
 from training.job import TrainingJob
@@ -35,7 +35,6 @@ from training.registry import Registry
 from training.report import Report
 from training.split import split
 
-VERDICT_FILE = "verdict.json"
 UNREGISTERED = "unregistered"
 """The version of a model of a job that was given no registry."""
 

@@ -9,10 +9,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, BaseOperator, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException
+from docker.types import Mount
 
 from mlops_platform.airflow_api import AirflowClient
 from mlops_platform.dag_names import APPROVE_TASK, PROMOTE_TASK, TRAIN_TASK, features_asset, training_dag
@@ -21,9 +23,10 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.notifications import Notification, failure_callback, notify, run_url
 from mlops_platform.settings import load_settings
+from mlops_platform.training_container import lay_out, run_folder
 from mlops_platform.use_case import UseCase
-from mlops_platform.use_cases import all_use_cases
-from mlops_platform.verdict import Verdict
+from mlops_platform.use_cases import all_use_cases, get_use_case
+from mlops_platform.verdict import VERDICT_FILE, Verdict
 
 settings = load_settings()
 lake = Lake(settings.lake_root)
@@ -57,8 +60,55 @@ def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_
     return current.snapshot
 
 
+class TrainingContainer(DockerOperator):
+    """A run of the training image. The launcher (mlops_platform.stack.training_launcher) sees to all but its mounts."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(
+            image=settings.training_image or "",
+            docker_url=settings.training_engine_url,
+            mount_tmp_dir=False,
+            auto_remove="force",
+            do_xcom_push=False,
+            **arguments,
+        )
+
+
+class TrainingRun(TrainingContainer):
+    """Trains on one snapshot, which the container sees as SageMaker would show it. Returns the verdict."""
+
+    template_fields = (*TrainingContainer.template_fields, "snapshot")
+
+    def __init__(self, *, use_case: str, snapshot: str, **arguments: Any) -> None:
+        super().__init__(command=["train"], **arguments)
+        self.do_xcom_push = True
+        self.use_case = use_case
+        self.snapshot = snapshot
+
+    def execute(self, context: Any) -> Any:
+        use_case, run_id = get_use_case(self.use_case), context["run_id"]
+        self.mounts = [
+            Mount(
+                mount.target,
+                settings.training_lake_volume,
+                type="volume",
+                read_only=mount.read_only,
+                subpath=mount.folder,
+            )
+            for mount in lay_out(lake, use_case, self.snapshot, run_id)
+        ]
+        super().execute(context)
+        return json.loads((lake.root / run_folder(use_case, run_id) / VERDICT_FILE).read_text(encoding="utf-8"))
+
+
 def train_candidates(use_case: str) -> BaseOperator:
-    """The training run as a child process. Its log is streamed; its result is the verdict, the last line it prints."""
+    """The training run, in a container of its own where there is an image for it, else as a child process.
+
+    Its log is streamed; its result is the verdict, the last line it prints.
+    """
+    snapshot, deadline = "{{ ti.xcom_pull(task_ids='resolve_snapshot') }}", dt.timedelta(hours=2)
+    if settings.training_image:
+        return TrainingRun(task_id=TRAIN_TASK, use_case=use_case, snapshot=snapshot, execution_timeout=deadline)
     return BashOperator(
         task_id=TRAIN_TASK,
         # Values go through the environment: what a person typed as a param is never part of the command. Only the
@@ -69,13 +119,13 @@ def train_candidates(use_case: str) -> BaseOperator:
         ),
         env={
             "USE_CASE": use_case,
-            "SNAPSHOT": "{{ ti.xcom_pull(task_ids='resolve_snapshot') }}",
+            "SNAPSHOT": snapshot,
             "RUN_ID": "{{ run_id }}",
         },
         append_env=True,
         cwd=str(settings.project_root),
         output_processor=json.loads,
-        execution_timeout=dt.timedelta(hours=2),
+        execution_timeout=deadline,
     )
 
 
@@ -96,14 +146,20 @@ def judge(verdict: Mapping[str, Any], params: Mapping[str, Any], dag_run: Any) -
 
 def promote_champion(use_case: str) -> BaseOperator:
     """Moves the alias. Runs after an approval, or straight after the judgement where none is asked for."""
+    version = f"{{{{ {VERDICT}['model_version'] }}}}"
+    task: dict[str, Any] = {
+        "task_id": PROMOTE_TASK,
+        "trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        "execution_timeout": dt.timedelta(minutes=10),
+    }
+    if settings.training_image:
+        return TrainingContainer(command=["promote", "--use-case", use_case, "--version", version], **task)
     return BashOperator(
-        task_id=PROMOTE_TASK,
         bash_command='exec python -m training promote --use-case "$USE_CASE" --version "$VERSION"',
-        env={"USE_CASE": use_case, "VERSION": f"{{{{ {VERDICT}['model_version'] }}}}"},
+        env={"USE_CASE": use_case, "VERSION": version},
         append_env=True,
         cwd=str(settings.project_root),
-        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-        execution_timeout=dt.timedelta(minutes=10),
+        **task,
     )
 
 
