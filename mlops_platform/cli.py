@@ -31,7 +31,9 @@ from mlops_platform.pipeline import (
     start_training,
 )
 from mlops_platform.rollback import roll_back
-from mlops_platform.settings import load_settings
+from mlops_platform.settings import PROJECT_ROOT, load_settings
+from mlops_platform.stack import compose
+from mlops_platform.stack.installation import Refused
 from mlops_platform.status import platform_status
 from mlops_platform.synthetic import get_generator
 from mlops_platform.use_cases import get_use_case
@@ -278,8 +280,10 @@ def _progress(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. A known error is one message, not a traceback."""
     try:
+        if load_settings().mode == "docker":  # the lake and the services are in containers, and so is the work
+            sys.exit(compose.mlops(PROJECT_ROOT, list(sys.argv[1:] if arguments is None else arguments)))
         app(arguments)
-    except PlatformError as error:
+    except (PlatformError, Refused) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
 

@@ -18,19 +18,16 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from mlops_platform.stack import java, preflight
+from mlops_platform.stack import compose, java, preflight
 from mlops_platform.stack.console import complain, say
-from mlops_platform.stack.installation import ROOT, UnderWay, lock, state_dir, variables
+from mlops_platform.stack.env_file import set_value
+from mlops_platform.stack.installation import ROOT, Refused, UnderWay, is_running, lock, state_dir, variables
 
 UV_VERSION = "0.13.8"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NEWEST_PYTHON = (3, 13)
 PYTHON_BROUGHT = "3.11"
-
-
-class Refused(Exception):
-    """A message to the user that ends the command."""
 
 
 def start_arguments() -> argparse.ArgumentParser:
@@ -40,7 +37,12 @@ def start_arguments() -> argparse.ArgumentParser:
         description="Brings the whole platform up, runs the credit-risk pipeline if there is no champion yet, and ends "
         "with a prediction. On a running platform it changes nothing.",
     )
-    parser.add_argument("--mode", choices=["auto", "local"], default="auto", help="auto: local processes")
+    parser.add_argument(
+        "--mode",
+        choices=["auto", "docker", "local"],
+        default="auto",
+        help="containers or local processes; auto: as before, else containers where a Docker engine answers",
+    )
     parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="loans to generate (default 100000)")
     parser.add_argument(
         "--data", action="append", default=[], metavar="USE_CASE=FILE", help="a CSV to use instead; may be repeated"
@@ -53,16 +55,36 @@ def start_arguments() -> argparse.ArgumentParser:
 def install(*, dev: bool) -> None:
     """Makes ``.venv`` what the lock says; without a change since the last time it does nothing."""
     uv = _uv()
+    _make_environment(uv)
+    for name in ["requirements.txt", *(["requirements-dev.txt"] if dev else [])]:
+        _once(name, _digest(ROOT / name), "-r", str(ROOT / name), uv=uv)
+    _install_project(uv)
+    if java.usable_machine_home(os.environ) is None:
+        _bring_java(uv)
+
+
+def install_command_line() -> None:
+    """Makes ``.venv`` hold ``mlops``, and of the lock only what that needs: all else is in the images."""
+    if (VENV / "installed-requirements.txt").exists():
+        return
+    uv = _uv()
+    _make_environment(uv)
+    lock_file, project = ROOT / "requirements.txt", ROOT / "pyproject.toml"
+    content = _digest(lock_file) + _digest(project)
+    _once("the command line", content, "-r", str(project), "--constraint", str(lock_file), uv=uv)
+    _install_project(uv)
+
+
+def _make_environment(uv: Path) -> None:
     if not PYTHON.exists():
         fits = preflight.OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
         say("Making the environment in .venv")
         _run(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable if fits else PYTHON_BROUGHT, VENV)
-    for name in ["requirements.txt", *(["requirements-dev.txt"] if dev else [])]:
-        _once(name, _digest(ROOT / name), "-r", str(ROOT / name), uv=uv)
+
+
+def _install_project(uv: Path) -> None:
     project = _digest(ROOT / "pyproject.toml") + str(ROOT)
     _once("the project", project, "--no-deps", "--editable", str(ROOT), uv=uv)
-    if java.usable_machine_home(os.environ) is None:
-        _bring_java(uv)
 
 
 def _bring_java(uv: Path) -> None:
@@ -155,17 +177,55 @@ def _is_for_this_machine(wheel: str) -> bool:
 
 
 def start(command: str, arguments: list[str]) -> int:
-    """Preflight, environment, and then the start itself in the environment's Python."""
+    """Preflight, environment, and then the start itself: in containers, or in the environment's Python."""
     options = start_arguments().parse_args(arguments)
-    if command == "restart" and PYTHON.exists() and not options.check:
-        _in_environment("stop")
-    found = preflight.findings(ROOT, os.environ)
+    mode = choose_mode(options.mode)
+    if command == "restart" and not options.check:
+        stop(mode)
+    found = compose.findings(ROOT, os.environ) if mode == "docker" else preflight.findings(ROOT, os.environ)
     if found or options.check:
         (complain if found else say)(preflight.report(found))
         return 1 if found else 0
-    with lock(state_dir(ROOT, variables(ROOT, os.environ))):
+    state = state_dir(ROOT, variables(ROOT, os.environ))
+    if mode == "docker":
+        with lock(state):
+            set_value(ROOT / ".env", "MLOPS_MODE", mode)
+            install_command_line()
+            return compose.start(ROOT, options)
+    with lock(state):
+        set_value(ROOT / ".env", "MLOPS_MODE", mode)
         install(dev=False)
     return _in_environment("start", *arguments)
+
+
+def choose_mode(asked: str) -> str:
+    """docker or local: what was asked for, else what this installation was started in before, else what there is.
+
+    Raises:
+        Refused: this installation runs in the other mode.
+    """
+    known = variables(ROOT, os.environ)
+    before, runs_locally = known.get("MLOPS_MODE"), is_running(state_dir(ROOT, known))
+    if asked == "auto":
+        if before in ("docker", "local"):
+            return before
+        return "local" if runs_locally or not compose.engine_answers() else "docker"
+    runs = "local" if runs_locally else "docker" if before == "docker" and compose.is_up(ROOT) else asked
+    if runs != asked:
+        raise Refused(f"the platform runs in the mode {runs}. Remedy: ./stop.sh first; each mode has data of its own")
+    return asked
+
+
+def stop(mode: str) -> int:
+    """Stops everything and keeps the data."""
+    if mode == "docker":
+        with lock(state_dir(ROOT, variables(ROOT, os.environ))):
+            compose.stop(ROOT)
+        return 0
+    if not PYTHON.exists():
+        say("Nothing is running: there is no environment yet.")
+        return 0
+    return _in_environment("stop")
 
 
 def _in_environment(*arguments: str) -> int:
@@ -188,15 +248,25 @@ def reset(arguments: list[str]) -> int:
         say("Nothing to remove.")
         return 0
     names = ", ".join(str(path.relative_to(ROOT)) for path in doomed)
+    if _used_docker():
+        names += f", and the containers, volumes and images of {compose.project_name(ROOT, os.environ)},"
     if not options.yes and not _confirmed(f"Remove {names} with all data, models and history in it? [y/N] "):
         say("Nothing was removed.")
         return 1
-    if PYTHON.exists() and _in_environment("stop") != 0:
+    if _used_docker():
+        compose.remove(ROOT)
+    if (VENV / "installed-requirements.txt").exists() and _in_environment("stop") != 0:
         return 1
     for path in doomed:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     say(f"Removed {names}.")
     return 0
+
+
+def _used_docker() -> bool:
+    """Whether this installation was ever started in containers."""
+    env_file = ROOT / ".env"
+    return env_file.exists() and "COMPOSE_PROJECT_NAME=" in env_file.read_text(encoding="utf-8")
 
 
 def _confirmed(question: str) -> bool:
@@ -216,10 +286,7 @@ def run(command: str, arguments: list[str]) -> int:
         return start(command, arguments)
     if command == "reset":
         return reset(arguments)
-    if not PYTHON.exists():
-        say("Nothing is running: there is no environment yet.")
-        return 0
-    return _in_environment(command, *arguments)
+    return stop(variables(ROOT, os.environ).get("MLOPS_MODE", "local"))
 
 
 def main(arguments: list[str]) -> int:

@@ -1,10 +1,13 @@
 """``.env``: the secrets of one installation, made at its first start and kept."""
 
+from __future__ import annotations
+
 import base64
 import os
 import secrets
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Callable, Mapping  # noqa: UP035 - Python 3.8
 
 _INTRODUCTION = """\
 # This installation's secrets, and what you change of its defaults: .env.example lists what there is.
@@ -31,17 +34,38 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 
 def ensure_secrets(env_file: Path) -> tuple[str, ...]:
-    """Adds the secrets that ``env_file`` lacks, readable by its owner only; returns their names.
+    """Adds the secrets that ``env_file`` lacks; returns their names."""
+    return _add_missing(env_file, GENERATED)
+
+
+def ensure_values(env_file: Path, values: Mapping[str, str]) -> None:
+    """Adds the variables that ``env_file`` lacks."""
+    _add_missing(env_file, {name: partial(str, value) for name, value in values.items()})
+
+
+def set_value(env_file: Path, name: str, value: str) -> None:
+    """Makes the variable have this value, in the line where it stands or in one more."""
+    lines = env_file.read_text(encoding="utf-8").splitlines() if env_file.exists() else []
+    if f"{name}={value}" in lines:
+        return
+    kept = [line for line in lines if line.split("=", 1)[0].strip() != name]
+    if kept != lines:
+        _replace(env_file, "".join(f"{line}\n" for line in kept))
+    ensure_values(env_file, {name: value})
+
+
+def _add_missing(env_file: Path, values: Mapping[str, Callable[[], str]]) -> tuple[str, ...]:
+    """Adds what is not there; the file is readable by its owner only.
 
     Lines that are there stay as they are. The file is replaced in one step: nobody reads half of it.
     """
     text = env_file.read_text(encoding="utf-8") if env_file.exists() else _INTRODUCTION
     present = {line.split("=", 1)[0].strip() for line in text.splitlines() if "=" in line}
-    missing = tuple(name for name in GENERATED if name not in present)
+    missing = tuple(name for name in values if name not in present)
     if missing:
         if not text.endswith("\n"):
             text += "\n"
-        _replace(env_file, text + "".join(f"{name}={GENERATED[name]()}\n" for name in missing))
+        _replace(env_file, text + "".join(f"{name}={values[name]()}\n" for name in missing))
     return missing
 
 

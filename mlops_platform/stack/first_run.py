@@ -1,5 +1,9 @@
-"""From services that run to a prediction: raw data, the pipeline through Airflow, an answer for a real id."""
+"""From services that run to a prediction: raw data, the pipeline through Airflow, an answer for a real id.
 
+``python -m mlops_platform.stack.first_run`` does it all inside a container.
+"""
+
+import argparse
 import subprocess
 import sys
 import time
@@ -13,7 +17,9 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.pipeline import run_pipeline
-from mlops_platform.settings import PlatformSettings
+from mlops_platform.settings import PlatformSettings, load_settings
+from mlops_platform.stack.console import complain, say
+from mlops_platform.stack.summary import summary
 
 Report = Callable[[str], None]
 
@@ -49,7 +55,7 @@ def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, 
             _mlops(settings, "data", "add", use_case, str(files[use_case]))
         elif not (settings.lake_root / "raw" / use_case).exists():
             _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
-        report(f"Running the pipeline of {use_case} through Airflow ({settings.airflow_url})")
+        report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
         result = run_pipeline(settings, use_case, progress=lambda line: report(f"  {line}"))
         if result.training is not None and not result.training.promoted:
             report(str(result.training.verdict))
@@ -85,12 +91,13 @@ def prediction_for_real_id(settings: PlatformSettings) -> tuple[str, str]:
         (entity_id,) = store.sample(1)
     finally:
         store.close()
-    url = f"{settings.serving_url}/predict/{entity_id}"
+    path = f"/predict/{entity_id}"
+    url = settings.serving_url + path
     end = time.monotonic() + SERVED_DEADLINE
     while True:
         found = _answer(url)
         if found is not None and found.is_success:
-            return url, found.text.strip()
+            return settings.public.serving_url + path, found.text.strip()
         if time.monotonic() > end:
             last = "no answer" if found is None else f"{found.status_code} {found.text.strip()}"
             raise PlatformError(
@@ -105,3 +112,24 @@ def _answer(url: str) -> httpx.Response | None:
         return httpx.get(url, trust_env=False, timeout=10)
     except httpx.TransportError:
         return None
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the first pipelines where they have not run yet, and says what a start ends with."""
+    parser = argparse.ArgumentParser(prog="python -m mlops_platform.stack.first_run", description=__doc__)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--data", action="append", default=[], metavar="USE_CASE=FILE")
+    options = parser.parse_args(arguments)
+    files = {use_case: Path(file) for use_case, _, file in (given.partition("=") for given in options.data)}
+    try:
+        settings = load_settings()
+        run_first_pipelines(settings, options.rows, files, say)
+        say(summary(settings.public, prediction_for_real_id(settings)))
+    except PlatformError as error:
+        complain(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

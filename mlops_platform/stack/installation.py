@@ -19,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MARK = "MLOPS_STARTED_BY"
 
 
+class Refused(Exception):
+    """A message to the user that ends the command."""
+
+
 class UnderWay(Exception):
     """Another start, stop or reset of this installation holds the lock."""
 
