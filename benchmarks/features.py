@@ -1,0 +1,320 @@
+"""The features of credit risk in Spark, pandas and DuckDB, side by side: seconds, memory, shuffles, equal results.
+
+    python benchmarks/features.py --rows 777715 --runs 3
+
+Contestants, each in a process of its own, started anew for every run, in turn:
+
+``default``  Spark with everything on default: types inferred from the file, no validation, 200 shuffle partitions
+``job``      the platform's feature job up to its parquet: explicit schema, every rule of the spec checked
+``pandas``   the same definitions with a sort and cumulative sums
+``duckdb``   the same definitions in SQL
+
+*cold* is the whole process, from its start to its end; *session* and *first*, the work itself, are parts of it.
+*warm* is the same work in a process that has done it twice. For Spark it is split: ``read`` is a run that stops after
+reading (and judging) the rows, ``windows`` what computing the features takes beyond it, ``write`` what the parquet
+takes beyond that.
+"""
+
+# ruff: noqa: PLC0415 - a contestant imports what it needs in its own process, and pays for nothing else
+
+import argparse
+import datetime as dt
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT_ROOT))
+
+CONTESTANTS = ("default", "job", "pandas", "duckdb")
+RUN_DATE = dt.date(2021, 1, 1)
+WARM_UPS = 2
+# what an executor of the platform runs with (spark_jobs/conf/spark-defaults.conf); local mode has no other JVM
+JVM_OPTIONS = "-XX:SharedArchiveFile={archive} -Xshare:auto -Xlog:disable -XX:-UsePerfData -XX:+UseSerialGC"
+
+Work = Callable[[str], None]
+"""Does the work up to a stage: ``read``, ``windows`` or ``write``."""
+
+
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def measure(work: Work, stages: tuple[str, ...], runs: int) -> dict[str, float]:
+    """``first`` is the first run, ``warm`` the median of later ones, split by the stages where there are several."""
+    result = {"first": timed(lambda: work("write"))}
+    if runs:
+        for _ in range(WARM_UPS - 1):
+            work("write")
+        upto = {stage: statistics.median(timed(lambda s=stage: work(s)) for _ in range(runs)) for stage in stages}
+        before = 0.0
+        for stage in stages:
+            result[stage] = max(0.0, upto[stage] - before)
+            before = upto[stage]
+        result["warm"] = upto[stages[-1]]
+    return result
+
+
+# --- the contestants: each runs in a child process and prints one line of JSON
+
+
+def spark_contestant(name: str, source: Path, target: Path, runs: int) -> dict[str, Any]:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from mlops_platform.use_cases import get_use_case
+    from spark_jobs import feature_job
+    from spark_jobs.features.credit_risk import compute
+    from spark_jobs.snapshot_build import FeatureRun, Features
+
+    started = time.perf_counter()
+    if name == "default":
+        spark = SparkSession.builder.master("local[2]").getOrCreate()
+    else:
+        spark = SparkSession.builder.getOrCreate()
+        feature_job.configure(spark, feature_job.shuffle_partitions(source))
+    session = time.perf_counter() - started
+    spark.sparkContext.setLogLevel("ERROR")
+
+    def frames() -> tuple[DataFrame, DataFrame]:
+        if name == "default":
+            raw = spark.read.csv(f"file://{source}", header=True, inferSchema=True)
+            return raw, compute(raw, RUN_DATE)
+        features = Features(spark, FeatureRun(get_use_case("credit_risk"), source, 1, "benchmark", RUN_DATE))
+        judged = features.judge(thoroughly=False)
+        return judged.valid, features.of(judged)[0]
+
+    def work(stage: str) -> None:
+        raw, features = frames()
+        if stage == "write":
+            features.write.mode("overwrite").parquet(f"file://{target}")
+        else:
+            (raw if stage == "read" else features).write.format("noop").mode("overwrite").save()
+
+    result = measure(work, ("read", "windows", "write"), runs)
+    plan = frames()[1]._jdf.queryExecution().executedPlan().toString()
+    spark.stop()
+    return {"session": session, "shuffles": plan.count("Exchange "), **result}
+
+
+DUCKDB_SQL = """
+WITH loans AS (
+    FROM read_csv('{source}', header = true, auto_detect = false, nullstr = '', columns = {{{columns}}})
+), seen AS (
+    SELECT *,
+        count(*) OVER earlier AS previous,
+        sum(round_even(loan_amount * 1000000, 0)::BIGINT) OVER earlier AS millionths,
+        row_number() OVER (PARTITION BY id ORDER BY loan_date DESC, loan_id DESC) AS from_last
+    FROM loans
+    WINDOW earlier AS (
+        PARTITION BY id ORDER BY loan_date RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 DAY PRECEDING
+    )
+)
+SELECT loan_id, id, loan_date,
+    date_sub('year', birthday, loan_date)::INT AS age,
+    CASE WHEN job_start_date <= loan_date THEN date_sub('year', job_start_date, loan_date)::INT END AS years_on_the_job,
+    previous::INT AS nb_previous_loans,
+    millionths::DOUBLE / (previous * 1000000) AS avg_amount_loans_previous,
+    CASE flag_own_car WHEN 'Y' THEN 1 WHEN 'N' THEN 0 END::INT AS flag_own_car,
+    status::INT AS status,
+    (from_last = 1)::INT AS is_latest
+FROM seen
+"""
+
+
+def duckdb_contestant(source: Path, target: Path, runs: int) -> dict[str, Any]:
+    import duckdb
+
+    from mlops_platform.use_cases import get_use_case
+
+    types = {"int": "INT", "long": "BIGINT", "double": "DOUBLE", "string": "VARCHAR", "date": "DATE"}
+    columns = ", ".join(f"'{c.name}': '{types[c.type]}'" for c in get_use_case("credit_risk").raw)
+    database = duckdb.connect(config={"threads": 2})
+    target.mkdir(exist_ok=True)
+    query = (
+        DUCKDB_SQL.format(source=source, columns=columns)
+        .replace("rint(", "round_even(")
+        .replace("* 1000000)::", "* 1000000, 0)::")
+    )
+
+    def work(_: str) -> None:
+        database.execute(f"COPY ({query}) TO '{target}/features.parquet' (COMPRESSION zstd)")
+
+    return measure(work, ("write",), runs)
+
+
+def pandas_contestant(source: Path, target: Path, runs: int) -> dict[str, Any]:
+    import numpy as np
+    import pandas as pd
+
+    target.mkdir(exist_ok=True)
+    days = ["birthday", "job_start_date", "loan_date"]
+    columns = ["loan_id", "id", "flag_own_car", "status", "loan_amount", *days]
+
+    def digits(day: "pd.Series[Any]") -> "pd.Series[Any]":
+        # the calendar of pandas ends in 2262: dates are read as text, 2019-02-01 as 20190201
+        return pd.to_numeric(day.str.replace("-", ""))
+
+    def work(_: str) -> None:
+        raw = pd.read_csv(source, usecols=columns, dtype={"flag_own_car": "string"} | dict.fromkeys(days, "string"))
+        raw = raw.sort_values(["id", "loan_date", "loan_id"], ignore_index=True)
+        raw["millionths"] = np.rint(raw.loan_amount * 1_000_000).astype("int64")
+        first = ~raw.duplicated(["id", "loan_date"])
+        customer = raw.groupby("id")
+        # what lies before the first loan of the day, for every loan of that day
+        place = customer.cumcount().where(first).ffill().astype("int64")
+        total = (customer.millionths.cumsum() - raw.millionths).where(first).ffill().astype("int64")
+        lent, job = digits(raw.loan_date), digits(raw.job_start_date)
+        worked = ((lent - job) // 10_000).where(job <= lent)
+        features = pd.DataFrame(
+            {
+                "loan_id": raw.loan_id,
+                "id": raw.id,
+                "loan_date": pd.to_datetime(raw.loan_date).dt.date,
+                "age": ((lent - digits(raw.birthday)) // 10_000).astype("int32"),
+                "years_on_the_job": worked.astype("Int32"),
+                "nb_previous_loans": place.astype("int32"),
+                "avg_amount_loans_previous": (total / (place * 1_000_000)).where(place > 0),
+                "flag_own_car": raw.flag_own_car.map({"Y": 1, "N": 0}).astype("Int32"),
+                "status": raw.status.astype("int32"),
+                "is_latest": (~raw.duplicated("id", keep="last")).astype("int32"),
+            }
+        )
+        features.to_parquet(target / "features.parquet", compression="zstd", index=False)
+
+    return measure(work, ("write",), runs)
+
+
+# --- the parent: starts them in turn, watches their memory, compares what they wrote
+
+
+def run_child(name: str, source: Path, target: Path, runs: int, platform: dict[str, str]) -> dict[str, Any]:
+    """One process of a contestant: what it printed, its wall time, CPU time and the peak memory of its process tree."""
+    import psutil
+
+    given = ["--child", name, "--source", str(source), "--target", str(target), "--runs", str(runs)]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
+    command = [sys.executable, __file__, *given]
+    if name == "job":
+        environment |= platform
+        options = JVM_OPTIONS.format(archive=platform["MLOPS_CLASS_ARCHIVE"])
+        spark = ["--master", "local[2]", "--conf", "spark.sql.catalogImplementation=in-memory"]
+        submit = PROJECT_ROOT / "spark_jobs" / "bin" / "spark-submit"
+        command = [str(submit), *spark, "--driver-java-options", options, __file__, *given]
+    started = time.perf_counter()
+    child = psutil.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peak, cpu = 0, {}
+    while child.poll() is None:
+        tree = 0
+        for process in [child, *_children(child)]:
+            try:
+                tree += process.memory_info().rss
+                times = process.cpu_times()
+                cpu[process.pid] = times.user + times.system
+            except psutil.Error:
+                continue
+        peak = max(peak, tree)
+        time.sleep(0.05)
+    wall = time.perf_counter() - started
+    output, errors = child.communicate()
+    if child.returncode:
+        raise SystemExit(f"{name} failed:\n{output}\n{errors[-4000:]}")
+    return json.loads(output.splitlines()[-1]) | {"cold": wall, "cpu": sum(cpu.values()), "peak_mb": peak / 2**20}
+
+
+def _children(process: Any) -> list[Any]:
+    import psutil
+
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def platform_environment(folder: Path) -> dict[str, str]:
+    """The environment of the platform's own Spark, with a class archive made for it in ``folder``."""
+    base = os.environ | {"MLOPS_STATE_DIR": str(folder / "state")}
+    shell = "bash spark_jobs/class_archive.sh >&2 && . mlops_platform/stack/environment.sh && env -0"
+    command = ["bash", "-c", shell]
+    output = subprocess.run(command, cwd=PROJECT_ROOT, env=base, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return dict(entry.split("=", 1) for entry in output.split("\0") if "=" in entry)
+
+
+def differing_rows(one: Path, other: Path) -> int:
+    import duckdb
+
+    columns = "loan_id, id, loan_date::DATE, * EXCLUDE (loan_id, id, loan_date)"
+    first, second = (f"SELECT {columns} FROM read_parquet('{path}/*.parquet')" for path in (one, other))
+    pairs = ((first, second), (second, first))
+    return sum(duckdb.sql(f"SELECT count(*) FROM (({a}) EXCEPT ALL ({b}))").fetchall()[0][0] for a, b in pairs)
+
+
+def report(rows: int, cold: dict[str, list[dict[str, Any]]], warm: dict[str, dict[str, Any]]) -> None:
+    print(f"\n{rows:,} loans; medians; seconds, MB")
+    head = ("", "cold", "CPU", "peak MB", "session", "first", "warm", "read", "windows", "write", "shuffles")
+    print(("{:<9}" + "{:>9}" * (len(head) - 1)).format(*head))
+    middle = {n: {k: statistics.median(r[k] for r in runs) for k in runs[0]} for n, runs in cold.items()}
+    for name, m in middle.items():
+        values = [m["cold"], m["cpu"], m["peak_mb"], m.get("session"), m["first"]]
+        values += [warm.get(name, {}).get(part) for part in ("warm", "read", "windows", "write")]
+        split = name in {"default", "job"}
+        shown = [f"{v:.1f}" if v is not None and (i < 6 or split) else "-" for i, v in enumerate(values)]
+        print(("{:<9}" + "{:>9}" * (len(head) - 1)).format(name, *shown, int(m.get("shuffles", 0)) or "-"))
+    for name, against in (("job", "default"), ("job", "duckdb"), ("job", "pandas")):
+        if name in middle and against in middle:
+            ratio = middle[name]["cold"] / middle[against]["cold"]
+            warmed = (
+                f", warm {warm[name]['warm'] / warm[against]['warm']:.2f}" if name in warm and against in warm else ""
+            )
+            print(f"{name} / {against}: cold {ratio:.2f}{warmed}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=777_715)
+    parser.add_argument("--runs", type=int, default=3, help="cold processes of each, warm runs in one")
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--no-warm", action="store_true", help="cold runs alone")
+    for hidden in ("--child", "--source", "--target"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        contestants = {"pandas": pandas_contestant, "duckdb": duckdb_contestant}
+        source, target = Path(given.source), Path(given.target)
+        if given.child in contestants:
+            result = contestants[given.child](source, target, given.runs)
+        else:
+            result = spark_contestant(given.child, source, target, given.runs)
+        print(json.dumps(result))
+        return
+
+    from mlops_platform.synthetic.credit_risk import write_csv
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        source = folder / "loans.csv"
+        write_csv(source, given.rows, seed=1)
+        platform = platform_environment(folder) if "job" in given.only else {}
+        cold: dict[str, list[dict[str, Any]]] = {name: [] for name in given.only}
+        for run in range(given.runs):
+            for name in given.only:
+                cold[name].append(run_child(name, source, folder / name, 0, platform))
+                print(f"run {run + 1} {name}: {cold[name][-1]['cold']:.1f} s", file=sys.stderr)
+        warm: dict[str, dict[str, Any]] = {}
+        if not given.no_warm:
+            warm = {name: run_child(name, source, folder / name, given.runs, platform) for name in given.only}
+        report(given.rows, cold, warm)
+        for name in given.only[1:]:
+            print(f"{given.only[0]} and {name}: {differing_rows(folder / given.only[0], folder / name)} rows differ")
+
+
+if __name__ == "__main__":
+    main()
