@@ -5,8 +5,9 @@ set -eu
 key="$(cat "$JAVA_HOME/release" 2>/dev/null || true) $JAVA_HOME $SPARK_HOME $SPARK_DIST_CLASSPATH"
 if [ -s "$MLOPS_CLASS_ARCHIVE" ] && [ "$(cat "$MLOPS_CLASS_ARCHIVE.key" 2>/dev/null)" = "$key" ]; then exit 0; fi
 rm -f "$MLOPS_CLASS_ARCHIVE" "$MLOPS_CLASS_ARCHIVE.draft"
-# An archive only saves time: a Java that cannot make one leaves the platform slower, not broken.
-"$SPARK_HOME/bin/spark-submit" --master "local[2]" --driver-memory 1g --driver-java-options \
+# An archive only saves time: it is made of time that nothing else wants, and a Java that cannot make one leaves the
+# platform slower, not broken.
+nice -n 19 "$SPARK_HOME/bin/spark-submit" --master "local[2]" --driver-memory 1g --driver-java-options \
   "-XX:ArchiveClassesAtExit=$MLOPS_CLASS_ARCHIVE.draft -Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC" \
   spark_jobs/class_archive.py || true
 if [ -s "$MLOPS_CLASS_ARCHIVE.draft" ]; then

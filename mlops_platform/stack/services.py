@@ -23,25 +23,26 @@ class Service:
     """One service: a supervised process here, a container under Compose.
 
     ``command`` is relative to the project's root. ``usable`` is asked until it says so or ``deadline`` seconds have
-    passed since the start; None means a step that runs once and is done when it ends well.
+    passed since the start; None means a step that runs once and is done when it ends well. A step in the background is
+    started after everything else, and nothing waits for its end.
     """
 
     name: str
     command: tuple[str, ...]
     usable: Probe | None
     depends_on: tuple[str, ...] = ()
-    deadline: int = 300
+    # Generous: a machine that is busy starts slowly, and what is broken ends long before.
+    deadline: int = 600
+    in_background: bool = False
 
 
 def services(settings: PlatformSettings) -> tuple[Service, ...]:
     """Every service of this installation, each after those it depends on."""
-    java = ("class-archive",)
     return (
-        Service("class-archive", ("spark_jobs/class_archive.sh",), None),
         Service("airflow-init", ("airflow/init.sh",), None),
         Service("mlflow", ("training/registry.sh",), _stateless(health.mlflow)),
-        Service("hive-metastore", ("hive/metastore.sh",), _stateless(health.metastore), java),
-        Service("spark-master", ("spark_jobs/master.sh",), _stateless(health.spark_master), java),
+        Service("hive-metastore", ("hive/metastore.sh",), _stateless(health.metastore)),
+        Service("spark-master", ("spark_jobs/master.sh",), _stateless(health.spark_master)),
         *(
             Service(name, ("spark_jobs/worker.sh", str(number)), _stateless(health.spark_workers), ("spark-master",))
             for number in range(1, settings.spark_workers + 1)
@@ -64,6 +65,8 @@ def services(settings: PlatformSettings) -> tuple[Service, ...]:
         ),
         Service("serving", ("serving/serve.sh",), _stateless(health.serving)),
         Service("jupyter", ("notebooks/jupyter.sh",), _stateless(health.jupyter)),
+        # Takes long the first time, and saves time from then on.
+        Service("class-archive", ("spark_jobs/class_archive.sh",), None, in_background=True),
     )
 
 

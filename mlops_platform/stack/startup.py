@@ -30,15 +30,21 @@ class _Progress:
 def start_services(settings: PlatformSettings, supervisor: Supervisor, report: Report) -> None:
     """Starts every service as soon as those it depends on are usable, and returns when all are.
 
+    Steps in the background are started last and left to themselves.
+
     Raises:
         PlatformError: a service ended, or was not usable by its deadline; with the end of its log.
     """
     table = services(settings)
+    awaited = [service for service in table if not service.in_background]
     progress = _Progress()
-    while len(progress.usable) < len(table):
-        for service in table:
+    while len(progress.usable) < len(awaited):
+        for service in awaited:
             _advance(settings, supervisor, service, progress, report)
         time.sleep(_POLL_SECONDS)
+    for service in table:
+        if service.in_background:
+            supervisor.start(service.name)
 
 
 def _advance(
