@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from mlops_platform.stack.console import complain
 from mlops_platform.stack.health import TRAINING_LAUNCHER_PORT
@@ -283,8 +283,9 @@ async def _head(reader: asyncio.StreamReader) -> Request:
     headers = {
         name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
     }
-    split = urlsplit(target)
-    return Request(method, split.path, parse_qs(split.query), headers, target)
+    # split by hand: what is judged has to be what the engine gets, to the letter
+    path, _, query = target.partition("?")
+    return Request(method, path, parse_qs(query), headers, target)
 
 
 async def _body(reader: asyncio.StreamReader, request: Request) -> bytes:
