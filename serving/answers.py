@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from serving.predicting import Asked, look_up_many, require_champion, require_store
-from serving.problems import not_ready, unknown_id
+from serving.problems import Problem, unknown_id
 from serving.served import Served, Variant
 
 dump = orjson.dumps
@@ -60,7 +60,7 @@ def model_card(served: Served, variant: Variant) -> bytes:
     """What model answers: version, metrics, schema, snapshot, trained when."""
     model = require_champion(served) if variant == "champion" else served.challenger
     if model is None:
-        raise not_ready(served.use_case.name, "challenger is registered")
+        raise Problem(404, "no-challenger", f"{served.use_case.name} has no challenger")
     spec: list[dict[str, Any]] = [
         feature.model_dump(exclude_none=True, exclude_defaults=True) for feature in served.use_case.features
     ]

@@ -19,7 +19,16 @@ from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
 from mlops_platform.use_case import UseCase
 from serving import answers, explaining
 from serving.admin import admin_routes
-from serving.documents import JSON, READS, REFUSED, UNKNOWN, field_errors, json_response, request_id_of
+from serving.documents import (
+    JSON,
+    READS,
+    REFUSED,
+    UNKNOWN,
+    field_errors,
+    json_response,
+    problem_components,
+    request_id_of,
+)
 from serving.kserve import kserve_routes
 from serving.predicting import Asked, look_up
 from serving.problems import MEDIA_TYPE, Problem, invalid, overloaded, unknown_id
@@ -66,6 +75,8 @@ def build_api(runtime: Runtime) -> FastAPI:
         if use_case.name == runtime.settings.serving_default_use_case:
             api.include_router(routes.short())
         api.include_router(routes.versioned())
+    document = api.openapi()
+    document["components"]["schemas"] |= problem_components()
     return api
 
 
@@ -99,7 +110,7 @@ class UseCaseRoutes:
             self._model,
             methods=["GET"],
             response_model=ModelCard,
-            responses=READS,
+            responses=READS | UNKNOWN,
             summary="The model that answers",
         )
         self._add(router, "/explain/{id}", self._explain_route(), self._schemas.explanation, "Why an id got its score")

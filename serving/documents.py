@@ -9,12 +9,19 @@ from pydantic import TypeAdapter, ValidationError
 from serving.problems import MEDIA_TYPE, ProblemDocument, invalid
 
 JSON = "application/json"
+COMPONENTS = "#/components/schemas/"
 Responses = dict[int | str, dict[str, Any]]
 
 
 def problem_response(description: str) -> dict[str, Any]:
     """An entry of a route's documented responses."""
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": f"{COMPONENTS}ProblemDocument"}}}}
+
+
+def problem_components() -> dict[str, Any]:
+    """The schemas that every :func:`problem_response` refers to."""
+    schema = ProblemDocument.model_json_schema(ref_template=COMPONENTS + "{model}")
+    return {**schema.pop("$defs"), "ProblemDocument": schema}
 
 
 REFUSED: Responses = {

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from mlops_platform.model_manifest import manifest_sha256
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
 
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 300
 
 
 def free_port() -> int:

@@ -34,7 +34,7 @@ async def test_the_model_says_what_it_is(serve: Serve, installation: PlatformSet
         "metrics": {"holdout": {"roc_auc": 0.61}},
         "snapshot": "first",
     }
-    assert challenger.status_code == 503
+    assert challenger.status_code == 404
 
 
 @pytest.mark.parametrize("entity_id", sorted(FEATURES))

@@ -1,0 +1,227 @@
+"""New models and snapshots while the service answers, with MLflow's own registry and worker processes of their own."""
+
+import collections
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case import UseCase
+from mlops_platform.use_cases import get_use_case
+from tests.serving.conftest import Serve, Trained
+from tests.serving.installation import ROWS, publish_snapshot
+from tests.serving.processes import Registry, free_port, mlflow_server, service_process, wait_until
+from tests.serving.test_lookups_and_predictions import expected_probability
+
+# MLflow alone takes ten seconds to start, and a minute on a machine that does other things
+pytestmark = pytest.mark.timeout(600)
+
+ENTITY = "5008804"
+ADMIN = {"authorization": "Bearer an admin token"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as registry:
+        yield registry
+
+
+@pytest.fixture
+def registry(server: Registry) -> Iterator[Registry]:
+    """An empty registry."""
+    yield server
+    server.clear("credit_risk")
+
+
+@pytest.fixture
+def connected(settings: PlatformSettings, registry: Registry, credit_risk: UseCase) -> PlatformSettings:
+    """An installation with a snapshot, and a registry that answers."""
+    changes = {"mlflow_port": int(registry.url.rpartition(":")[2]), "serving_port": free_port()}
+    connected = settings.model_copy(update=changes)
+    connected.model_fields_set.update(changes)
+    publish_snapshot(connected, credit_risk, "first")
+    return connected
+
+
+@dataclass
+class Load:
+    """Requests on several connections until told to stop, and every answer to them."""
+
+    settings: PlatformSettings
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> "Load":
+        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            # a connection of its own each time, so that every worker gets its share
+            try:
+                answer = httpx.get(f"{self.settings.serving_url}/predict/{ENTITY}", trust_env=False, timeout=10)
+            except httpx.HTTPError as error:
+                self.failures.append(repr(error))
+                continue
+            if answer.status_code != 200:
+                self.failures.append(answer.text)
+            else:
+                self.answers.append(answer.json())
+
+    def seen(self, **members: str) -> bool:
+        """The last answers all have these members."""
+        last = self.answers[-40:]
+        return len(self.answers) > 40 and all(
+            answer[name] == value for answer in last for name, value in members.items()
+        )
+
+
+def test_promotion_rollback_and_publication_under_load_fail_nothing_and_mix_nothing(
+    connected: PlatformSettings, registry: Registry, credit_risk: UseCase, forest: Trained, regression: Trained
+) -> None:
+    registry.register("credit_risk", forest.folder)
+    registry.point("credit_risk", "champion", "1")
+    moved = [FeatureRow(row.entity_id, row.feature_date, {**row.features, "nb_previous_loans": 59}) for row in ROWS]
+    settings = connected.model_copy(update={"serving_workers": 2})
+    settings.model_fields_set.add("serving_workers")
+    with service_process(settings), Load(settings) as load:
+        wait_until(lambda: load.seen(model_version="1", snapshot="first"), "the first version answers")
+        registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
+        wait_until(lambda: load.seen(model_version="2"), "the second version answers everywhere", 30)
+        publish_snapshot(settings, credit_risk, "second", moved)
+        wait_until(lambda: load.seen(snapshot="second"), "the second snapshot answers everywhere", 15)
+        back = httpx.post(f"{settings.serving_url}/admin/credit_risk/rollback", headers=ADMIN, trust_env=False)
+        assert back.json() == {"use_case": "credit_risk", "champion": "1", "before": "2"}
+        wait_until(lambda: load.seen(model_version="1", snapshot="second"), "the rollback reached every worker", 30)
+    assert load.failures == []
+    found = collections.defaultdict(set)
+    for answer in load.answers:
+        found[answer["model_version"], answer["snapshot"]].add(answer["probability"])
+    assert {key: len(values) for key, values in found.items()} == dict.fromkeys(found, 1)
+    assert set(found) == {("1", "first"), ("2", "first"), ("2", "second"), ("1", "second")}
+    assert found["1", "first"] == {pytest.approx(expected_probability(forest, ENTITY), abs=1e-9)}
+    assert found["2", "first"] == {pytest.approx(expected_probability(regression, ENTITY), abs=1e-9)}
+
+
+def damaged(model: Path, folder: Path, file: str) -> Path:
+    shutil.copytree(model, folder)
+    with (folder / file).open("ab") as content:
+        content.write(b" ")
+    return folder
+
+
+@pytest.mark.anyio
+async def test_a_damaged_version_is_refused_and_the_reason_shows(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, tmp_path: Path
+) -> None:
+    registry.register("credit_risk", forest.folder)
+    registry.point("credit_risk", "champion", "1")
+    async with serve(connected) as (client, service):
+        assert (await client.get(f"/predict/{ENTITY}")).json()["model_version"] == "1"
+        registry.register("credit_risk", damaged(forest.folder, tmp_path / "changed", "model.onnx"))
+        registry.point("credit_risk", "champion", "2")
+        await service.runtime.follow_models()
+        answer = (await client.get(f"/predict/{ENTITY}")).json()
+        ready = await client.get("/readyz")
+        rollback = await client.post("/admin/credit_risk/rollback", headers=ADMIN, json={"version": "2"})
+    assert answer["model_version"] == "1"
+    state = ready.json()["use_cases"]["credit_risk"]
+    assert (ready.status_code, state["status"], state["model_version"]) == (200, "ready", "1")
+    assert state["model_refused"].startswith("version 2 was refused: ")
+    assert "model.onnx has the sha256" in state["model_refused"]
+    assert rollback.status_code == 409
+
+
+@pytest.mark.anyio
+async def test_a_restart_without_registry_and_lake_starts_from_the_last_good_copies(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained
+) -> None:
+    registry.register("credit_risk", forest.folder)
+    registry.point("credit_risk", "champion", "1")
+    async with serve(connected) as (client, _):
+        before = (await client.get(f"/predict/{ENTITY}")).json()
+    shutil.rmtree(connected.lake_root)
+    async with serve(connected.model_copy(update={"mlflow_port": 1})) as (client, _):
+        after = (await client.get(f"/predict/{ENTITY}")).json()
+        ready = (await client.get("/readyz")).json()
+    assert before.pop("request_id") != after.pop("request_id")
+    assert after == before
+    assert (ready["status"], ready["registry"]["reachable"]) == ("ready", False)
+
+
+@pytest.mark.anyio
+async def test_a_copy_that_was_tampered_with_is_not_started_from(serve: Serve, installation: PlatformSettings) -> None:
+    model = installation.state_dir / "serving" / "models" / "credit_risk" / "1" / "model.onnx"
+    model.write_bytes(model.read_bytes() + b" ")
+    async with serve(installation) as (client, _):
+        answer = await client.get(f"/predict/{ENTITY}")
+        ready = (await client.get("/readyz")).json()
+    assert answer.status_code == 503
+    assert "model.onnx has the sha256" in ready["use_cases"]["credit_risk"]["model_refused"]
+
+
+@pytest.mark.anyio
+async def test_a_share_of_the_ids_goes_to_the_challenger_and_stays_there(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
+) -> None:
+    credit_risk = get_use_case("credit_risk")
+    ids = [str(5_000_000 + number) for number in range(10_000)]
+    publish_snapshot(connected, credit_risk, "many", [FeatureRow(i, None, dict(ROWS[0].features)) for i in ids])
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    registry.point("credit_risk", "challenger", registry.register("credit_risk", regression.folder))
+    async with serve(connected) as (client, _):
+        route = {"challenger_share": 0.1, "shadow": False}
+        assert (await client.put("/admin/credit_risk/routing", headers=ADMIN, json=route)).json() == route
+
+        async def challengers() -> list[str]:
+            parts = [ids[start : start + 1000] for start in range(0, len(ids), 1000)]
+            answers = [(await client.post("/predict", json={"ids": part})).json() for part in parts]
+            members = [member for answer in answers for member in answer["predictions"]]
+            assert {(m["variant"], m["model_version"]) for m in members} == {("champion", "1"), ("challenger", "2")}
+            return [member["id"] for member in members if member["variant"] == "challenger"]
+
+        chosen = await challengers()
+        assert await challengers() == chosen
+        assert 900 < len(chosen) < 1100
+        assert (await client.get(f"/predict/{chosen[0]}")).json()["variant"] == "challenger"
+
+
+@pytest.mark.anyio
+async def test_a_shadow_is_logged_and_not_served_and_replay_gives_both_again(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
+) -> None:
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    registry.point("credit_risk", "challenger", registry.register("credit_risk", regression.folder))
+    settings = connected.model_copy(update={"serving_log_bound_seconds": 0.0})
+    async with serve(settings) as (client, _):
+        route = {"challenger_share": 0.0, "shadow": True}
+        await client.put("/admin/credit_risk/routing", headers=ADMIN, json=route)
+        answer = (await client.get(f"/predict/{ENTITY}")).json()
+        replayed = await client.get(f"/admin/replay/{answer['request_id']}", headers=ADMIN)
+        unknown = await client.get("/admin/replay/0123456789abcdef", headers=ADMIN)
+    assert (answer["variant"], answer["model_version"]) == ("champion", "1")
+    assert unknown.status_code == 404
+    served, shadow = replayed.json()["answers"]
+    assert served["recorded"] == {"prediction": answer["prediction"], "probability": answer["probability"]}
+    assert (served["served"], served["variant"], served["same"], served["features_from"]) == (
+        *(True, "champion", True),
+        "snapshot",
+    )
+    assert (shadow["served"], shadow["variant"], shadow["same"]) == (False, "challenger", True)
+    assert shadow["recorded"]["probability"] == pytest.approx(expected_probability(regression, ENTITY), abs=1e-9)
