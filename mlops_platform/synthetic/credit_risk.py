@@ -238,13 +238,14 @@ def _risk(loans: _Loans, birth_days: Integers, job_days: Integers, has_car: npt.
     lent_before = np.concatenate([[0.0], np.cumsum(loans.amount)])
     lent = lent_before[first_of_day] - lent_before[first_loan]
     mean_amount = np.where(previous > 0, lent / np.maximum(previous, 1), 130.0)
-    return (
+    risk: Floats = (
         -0.028 * (age - 43)
         - 0.045 * np.clip(job, 0, 15)
         - 0.012 * np.minimum(previous, 40)
         + 0.014 * np.clip(mean_amount - 130, -30, 60)
         - 0.45 * has_car[loans.customer]
     )
+    return risk
 
 
 def _shuffled_within(random: np.random.Generator, customer: Integers) -> Integers:
