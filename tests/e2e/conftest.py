@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ PORTS = (
 )  # fmt: skip
 ROWS = 20_000
 START_DEADLINE = 900
+TAKEN_UP_WITHIN = 60
 
 
 def free_ports(count: int) -> list[int]:
@@ -91,6 +93,13 @@ class RunningPlatform:
         answer = httpx.get(self.settings.serving_url + path, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def eventually(self, path: str) -> Any:
+        """The answer, as soon as the service has taken up what was just published."""
+        deadline = time.monotonic() + TAKEN_UP_WITHIN
+        while httpx.get(self.settings.serving_url + path, timeout=60).status_code != 200:
+            assert time.monotonic() < deadline, f"{path} is not answered within {TAKEN_UP_WITHIN} s"
+        return self.get(path)
 
     def published(self, use_case: str) -> dict[str, Any]:
         """The manifest of the published snapshot."""

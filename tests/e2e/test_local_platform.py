@@ -245,7 +245,7 @@ def test_a_new_use_case_of_three_files_runs_to_a_prediction(platform: RunningPla
             writer.writerow([throw, f"coin-{throw % 37}", day, int(draw.random() < (weight - 4) / 6), weight])
     platform.mlops("data", "add", "toy", str(source))
     platform.mlops("run", "toy", "features", "--wait")
-    prediction = platform.get("/v1/toy/predict/coin-3")
+    prediction = platform.eventually("/v1/toy/predict/coin-3")
     assert prediction["id"] == "coin-3"
     assert prediction["prediction"] in (0, 1)
     features = platform.get("/v1/toy/features/coin-3")["features"]
@@ -254,10 +254,10 @@ def test_a_new_use_case_of_three_files_runs_to_a_prediction(platform: RunningPla
 
 def test_the_notebooks_run_as_they_are(platform: RunningPlatform) -> None:
     for notebook in sorted((platform.root / "notebooks").glob("*.ipynb")):
-        output = platform.in_environment(
-            "python", "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--stdout", str(notebook)
-        )
+        convert = ("notebooks/jupyter.sh", "nbconvert", "--to", "notebook", "--execute", "--stdout")
+        output = platform.command(*convert, f"notebooks/{notebook.name}")
         assert '"cells"' in output
+        assert '"output_type": "error"' not in output
 
 
 def test_stop_and_restart_keep_everything(platform: RunningPlatform) -> None:
