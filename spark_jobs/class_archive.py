@@ -6,6 +6,7 @@ HiveServer2. All of it in a temporary folder.
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
@@ -42,7 +43,7 @@ def exercise(folder: Path) -> None:
     session.sql("MSCK REPAIR TABLE features")
     session.sql("CREATE VIEW latest AS SELECT customer, max(id) AS id FROM features GROUP BY customer")
     session.sql("SELECT f.* FROM features f JOIN latest USING (id)").collect()
-    jvm = session._jvm
+    jvm: Any = session._jvm
     jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2.startWithContext(
         session._jsparkSession.sqlContext()
     ).stop()
