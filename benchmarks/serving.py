@@ -3,9 +3,9 @@
     python -m benchmarks.serving                       36,457 ids, a forest of 100 trees of depth 8
     python -m benchmarks.serving --ids 5000000         the same over a larger store
 
-The server has one core and the load generator (wrk, which must be on PATH) another. Each round measures every case once,
-so that a disturbance of the machine meets all of them. Printed per case: requests/s, the server's CPU time per request, p99, and
-the ratio of CPU times and of requests/s to the bare application under as many connections.
+The server has one core and the load generator (wrk, which must be on PATH) another. Each round measures every case
+once, so that a disturbance of the machine meets all of them. Printed per case: requests/s, the server's CPU time per
+request, p99, and the ratio of CPU times and of requests/s to the bare application under as many connections.
 """
 
 import argparse
