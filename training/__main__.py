@@ -7,6 +7,7 @@ a result, not a failure: the exit code is 0.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import subprocess
@@ -38,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        result = _run(options)
+        # MLflow prints greetings
+        with contextlib.redirect_stdout(sys.stderr):
+            result = _run(options)
     except PlatformError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -106,9 +106,8 @@ class CompiledScorer:
         return probabilities[:, 1]
 
 
-def compare(pipeline: Pipeline, scorer: CompiledScorer, inputs: Inputs, threshold: float) -> Parity:
-    """Score these rows by both forms, all at once and the first ones singly."""
-    expected = pipeline.predict_proba(inputs)[:, 1]
+def compare(expected: np.ndarray, scorer: CompiledScorer, inputs: Inputs, threshold: float) -> Parity:
+    """Score these rows, all at once and the first ones singly, against scikit-learn's probabilities of class 1."""
     found = scorer.score(inputs)
     singles = min(SINGLE_ROWS, len(expected))
     alone = np.array([scorer.score(select(inputs, slice(row, row + 1)))[0] for row in range(singles)])

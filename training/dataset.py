@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.use_case import UseCase
@@ -61,11 +61,12 @@ def read(folder: Path, use_case: UseCase) -> Dataset:
     wanted = list(dict.fromkeys([*keys, *use_case.feature_names, use_case.label.name]))
     remedy = f"publish a new snapshot: mlops run {use_case.name} features"
     try:
-        # the folder's own name (snapshot=…) is no column
-        table = pq.read_table(folder, columns=wanted, partitioning=None)
+        # without partitioning: the folder's own name (snapshot=…) is no column
+        files = ds.dataset(folder, format="parquet")
+        missing = [name for name in wanted if name not in files.schema.names]
+        table = files.to_table(columns=[name for name in wanted if name not in missing])
     except (OSError, pa.ArrowInvalid) as error:
         raise SnapshotError(f"{folder} cannot be read as parquet: {error}", remedy=remedy) from None
-    missing = [name for name in wanted if name not in table.column_names]
     if missing:
         raise SnapshotError(f"the snapshot in {folder} lacks {', '.join(missing)}", remedy=remedy)
     if table.num_rows == 0:

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from mlops_platform import model_manifest
 from mlops_platform.errors import ModelError
@@ -27,7 +27,7 @@ from mlops_platform.model_manifest import COMPILED_FILE, GATE_FILE, METRICS_FILE
 from mlops_platform.use_case import Candidate
 from mlops_platform.verdict import VERDICT_FILE, Verdict
 from training import compiled, metrics, model_card, model_folder, models, plots
-from training.dataset import Dataset, read
+from training.dataset import Dataset, Inputs, read
 from training.job import TrainingJob
 from training.metrics import Metrics
 from training.quality_gate import LOWER_IS_BETTER, Judgement, judge
@@ -159,7 +159,9 @@ def _fit(job: TrainingJob, candidate: Candidate, bench: _Bench, output: Path) ->
     threshold = _threshold(job, candidate, bench.training)
     pipeline = _fitted(job, candidate, bench.training)
     model = compiled.compile_pipeline(pipeline, use_case)
-    report = _report(job, pipeline, model, threshold, bench)
+    score = _score(pipeline, bench.holdout.inputs)
+    scorer = compiled.CompiledScorer(model, compiled.describe(use_case))
+    report = _report(job, pipeline, score=score, scorer=scorer, threshold=threshold, bench=bench)
     judgement = judge(report.holdout, report.baseline, report.parity, use_case.gate, bench.champion)
     gate = Gate(judgement=judgement, champion_version=bench.champion_version, champion=bench.champion, note=bench.note)
     manifest = _manifest(job, candidate, threshold)
@@ -169,7 +171,7 @@ def _fit(job: TrainingJob, candidate: Candidate, bench: _Bench, output: Path) ->
         METRICS_FILE: _json(report),
         GATE_FILE: _json(gate),
         model_manifest.CARD_FILE: model_card.render(use_case, manifest, report, judgement).encode(),
-        **plots.draw_all(title, bench.holdout.label, _score(pipeline, bench.holdout), report.holdout),
+        **plots.draw_all(title, bench.holdout.label, score, report.holdout),
     }
     manifest = model_folder.write(output / candidate.family, pipeline, manifest, contents)
     metric = use_case.primary_metric
@@ -187,7 +189,7 @@ def _threshold(job: TrainingJob, candidate: Candidate, training: Dataset) -> flo
     """Chosen on the training side: fitted on its one part, the model scores the other, divided by the same rule."""
     sides = split(training, job.use_case.split, job.seed)
     learnt, validated = training.rows(sides.training), training.rows(sides.holdout)
-    return metrics.best_threshold(validated.label, _score(_fitted(job, candidate, learnt), validated))
+    return metrics.best_threshold(validated.label, _score(_fitted(job, candidate, learnt), validated.inputs))
 
 
 def _fitted(job: TrainingJob, candidate: Candidate, rows: Dataset) -> Pipeline:
@@ -201,10 +203,18 @@ def _fitted(job: TrainingJob, candidate: Candidate, rows: Dataset) -> Pipeline:
     return pipeline.set_params(**dict.fromkeys(threads, 1))
 
 
-def _report(job: TrainingJob, pipeline: Pipeline, model: bytes, threshold: float, bench: _Bench) -> Report:
+def _report(
+    job: TrainingJob,
+    pipeline: Pipeline,
+    *,
+    score: np.ndarray,
+    scorer: compiled.CompiledScorer,
+    threshold: float,
+    bench: _Bench,
+) -> Report:
+    """The figures of a fitted pipeline, given its scores on the holdout and its compiled form."""
     training, holdout = bench.training, bench.holdout
     dummy = DummyClassifier(strategy="prior").fit(training.inputs, training.label)
-    scorer = compiled.CompiledScorer(model, compiled.describe(job.use_case))
     awkward = compiled.awkward_rows(holdout.inputs, job.use_case)
     return Report(
         training_rows=len(training),
@@ -212,17 +222,18 @@ def _report(job: TrainingJob, pipeline: Pipeline, model: bytes, threshold: float
         holdout_rows=len(holdout),
         holdout_positives=int(holdout.label.sum()),
         threshold=threshold,
-        holdout=metrics.evaluate(holdout.label, _score(pipeline, holdout), threshold),
+        holdout=metrics.evaluate(holdout.label, score, threshold),
         # the majority is all that it knows
         baseline=metrics.evaluate(holdout.label, dummy.predict_proba(holdout.inputs)[:, 1], 0.5),
         parity=compiled.worst(
-            compiled.compare(pipeline, scorer, rows, threshold) for rows in (holdout.inputs, awkward)
+            compiled.compare(expected, scorer, rows, threshold)
+            for expected, rows in ((score, holdout.inputs), (_score(pipeline, awkward), awkward))
         ),
     )
 
 
-def _score(pipeline: Pipeline, rows: Dataset) -> np.ndarray:
-    probabilities: np.ndarray = pipeline.predict_proba(rows.inputs)
+def _score(pipeline: Pipeline, inputs: Inputs) -> np.ndarray:
+    probabilities: np.ndarray = pipeline.predict_proba(inputs)
     return probabilities[:, 1]
 
 

@@ -1,0 +1,124 @@
+"""The compiled model against scikit-learn, where single precision would go wrong."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+from sklearn.pipeline import Pipeline
+
+from mlops_platform.model_manifest import CompiledInput, CompiledModel
+from mlops_platform.use_case import Feature, UseCase
+from training.compiled import CompiledScorer, Parity, awkward_rows, compare, compile_pipeline, describe
+from training.estimators import tabular_builders
+
+TOWN = Feature(name="town", type="string", nullable=True, meaning="where", example="Rome", allowed=("Rome", "Oslo"))
+
+
+def inputs_of(rows: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    matrix = np.column_stack(
+        [
+            draw.integers(20, 70, rows),
+            draw.integers(0, 40, rows),
+            draw.integers(0, 30, rows),
+            draw.gamma(4, 32, rows),
+            draw.integers(0, 2, rows),
+        ]
+    ).astype(np.float64)
+    label = (matrix[:, 3] / 128 + draw.normal(0, 1, rows) > 2).astype(np.int64)
+    matrix[:, 1:][draw.random((rows, 4)) < 0.1] = np.nan
+    return matrix, label
+
+
+def scores(pipeline: Pipeline, inputs: np.ndarray | pd.DataFrame) -> np.ndarray:
+    found: np.ndarray = pipeline.predict_proba(inputs)[:, 1]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters"),
+    [
+        ("logistic_regression", {"C": 1.0}),
+        ("random_forest", {"n_estimators": 30, "max_depth": 8}),
+        ("random_forest", {"n_estimators": 10}),
+        ("random_forest", {"n_estimators": 5, "min_samples_leaf": 2000}),  # every tree is a single leaf
+    ],
+)
+def test_equal_to_scikit_learn_on_all_rows(credit_risk: UseCase, family: str, parameters: dict[str, float]) -> None:
+    inputs, label = inputs_of(3000)
+    pipeline = tabular_builders(credit_risk)[family](parameters, 1).fit(inputs, label)
+    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    awkward = awkward_rows(inputs, credit_risk)
+    for rows in (inputs, awkward):
+        expected = scores(pipeline, rows)
+        # a threshold that is itself a score: the sum's last bit decides, and it is the same
+        found = compare(expected, scorer, rows, float(np.median(expected)) + 1e-12)
+        assert found == Parity(rows=len(rows), labels_different=0, largest_difference=0.0)
+    assert np.isnan(awkward).all(axis=1).any()
+
+
+def test_numbers_beside_a_split_of_a_tree_go_the_same_way(credit_risk: UseCase) -> None:
+    inputs, label = inputs_of(2000)
+    pipeline = tabular_builders(credit_risk)["random_forest"]({"n_estimators": 10}, 1).fit(inputs, label)
+    splits = np.unique(
+        np.concatenate([tree.tree_.threshold[tree.tree_.feature == 3] for tree in pipeline["model"].estimators_])
+    )
+    # scikit-learn rounds an input to single precision: what lies within half a step of a split is put on one side
+    near = np.concatenate([splits, np.nextafter(splits, np.inf), np.nextafter(splits, -np.inf)])
+    near = np.concatenate([near, near * (1 + 2.0**-25), near * (1 - 2.0**-25), near.astype(np.float32)])
+    rows = np.tile(inputs[0], (len(near), 1))
+    rows[:, 3] = near
+    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    np.testing.assert_allclose(scorer.score(rows), scores(pipeline, rows), rtol=0, atol=1e-15)
+
+
+def test_strings_are_inputs_of_their_own(credit_risk: UseCase) -> None:
+    use_case = credit_risk.model_copy(update={"features": (TOWN, *credit_risk.features[:2])})
+    matrix, label = inputs_of(2000)
+    towns = np.random.default_rng(1).choice(["Rome", "Oslo", ""], 2000).astype(object)
+    inputs = pd.DataFrame({"town": towns, "age": matrix[:, 0], "years_on_the_job": matrix[:, 1]})
+    assert describe(use_case) == CompiledModel(
+        inputs=(
+            CompiledInput(name="town", type="string", features=("town",)),
+            CompiledInput(name="age", type="double", features=("age",)),
+            CompiledInput(name="years_on_the_job", type="double", features=("years_on_the_job",)),
+        )
+    )
+    for family, parameters in (("logistic_regression", {}), ("random_forest", {"n_estimators": 10})):
+        pipeline = tabular_builders(use_case)[family](parameters, 1).fit(inputs, label)
+        scorer = CompiledScorer(compile_pipeline(pipeline, use_case), describe(use_case))
+        for rows in (inputs, awkward_rows(inputs, use_case)):
+            assert compare(scores(pipeline, rows), scorer, rows, 0.5) == Parity(len(rows), 0, 0.0)
+
+
+def test_awkward_rows_try_nulls_bounds_and_the_unseen(credit_risk: UseCase) -> None:
+    use_case = credit_risk.model_copy(update={"features": (TOWN, credit_risk.features[0])})
+    inputs = pd.DataFrame({"town": np.array(["Rome", "Oslo"], dtype=object), "age": [30.0, 40.0]})
+    rows = awkward_rows(inputs, use_case)
+    assert rows.town.tolist()[:4] == ["", "Rome", "Oslo", "never seen before"]
+    assert rows.age.iloc[4:12].fillna(-1).tolist() == [-1, 0, -1e30, 1e30, 30, 40, 0, 130]
+    assert (rows.town.iloc[12], np.isnan(rows.age.iloc[12])) == ("", True)
+
+
+def test_the_model_is_one_tensor_in_and_probabilities_out_and_the_same_bytes_again(credit_risk: UseCase) -> None:
+    inputs, label = inputs_of(500)
+    pipeline = tabular_builders(credit_risk)["random_forest"]({"n_estimators": 3}, 1).fit(inputs, label)
+    model = compile_pipeline(pipeline, credit_risk)
+    assert model == compile_pipeline(pipeline, credit_risk)
+    onnx.checker.check_model(onnx.load_from_string(model))
+    session = onnxruntime.InferenceSession(model)
+    assert [(tensor.name, tensor.type, tensor.shape[1]) for tensor in session.get_inputs()] == [
+        ("features", "tensor(double)", 5)
+    ]
+    assert [(tensor.name, tensor.type) for tensor in session.get_outputs()] == [("probabilities", "tensor(double)")]
+
+
+def test_a_difference_is_found(credit_risk: UseCase) -> None:
+    inputs, label = inputs_of(500)
+    pipeline = tabular_builders(credit_risk)["logistic_regression"]({}, 1).fit(inputs, label)
+    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    wrong = scores(pipeline, inputs)
+    wrong[7] += 0.25
+    found = compare(wrong, scorer, inputs, wrong[7] - 0.125)
+    assert (found.labels_different, found.largest_difference) == (1, 0.25)
