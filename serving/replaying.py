@@ -6,7 +6,7 @@ from typing import Any
 from mlops_platform.errors import ModelError, PlatformError
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
-from mlops_platform.online_store.protocol import FeatureValue
+from mlops_platform.online_store.protocol import FeatureRow, FeatureValue
 from serving.model import ServedModel
 from serving.problems import Problem
 from serving.runtime import Runtime
@@ -28,7 +28,7 @@ async def _again(runtime: Runtime, record: dict[str, Any]) -> dict[str, Any]:
     name, version = record["use_case"], record["model_version"]
     if name not in runtime.use_cases:
         raise Problem(409, "replay-impossible", f"there is no use case {name} any more")
-    features, source = await asyncio.to_thread(_features, runtime, record)
+    features, source = await _features(runtime, record)
     model = await _model(runtime, name, version)
     probability = round((await asyncio.to_thread(model.compiled.probabilities, [features]))[0], DECIMALS)
     recorded = {"prediction": record["label"], "probability": record["score"]}
@@ -48,19 +48,29 @@ async def _again(runtime: Runtime, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _features(runtime: Runtime, record: dict[str, Any]) -> tuple[dict[str, FeatureValue], str]:
-    if record["id"] is None or record["snapshot"] is None:
-        return record["features"], "log"
+async def _features(runtime: Runtime, record: dict[str, Any]) -> tuple[dict[str, FeatureValue], str]:
+    row = None
+    if record["id"] is not None and record["snapshot"] is not None:
+        store = runtime.served[record["use_case"]].store
+        if store is not None and store.snapshot == record["snapshot"]:
+            row = store.get(record["id"])
+        else:
+            async with runtime.old_stores:
+                row = await asyncio.to_thread(_old_row, runtime, record)
+    return (record["features"], "log") if row is None else (row.features, "snapshot")
+
+
+def _old_row(runtime: Runtime, record: dict[str, Any]) -> FeatureRow | None:
+    """From a snapshot that is kept but no longer served; None where it is not kept."""
     try:
         manifest = Snapshots(runtime.lake, record["use_case"]).get(record["snapshot"])
         store = EmbeddedStore(runtime.lake.root / manifest.online_path, manifest.snapshot)
     except PlatformError:
-        return record["features"], "log"
+        return None
     try:
-        row = store.get(record["id"])
+        return store.get(record["id"])
     finally:
         store.close()
-    return (record["features"], "log") if row is None else (row.features, "snapshot")
 
 
 async def _model(runtime: Runtime, name: str, version: str) -> ServedModel:

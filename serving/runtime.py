@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 
 SNAPSHOT_POLL_SECONDS = 0.5
 MODEL_POLL_SECONDS = 2.0
-_REGISTRY_PATIENCE_SECONDS = 3.0
+# A worker that takes requests before it has its model would fail them beside one that is ready. A registry that is down
+# refuses the connection at once; this is for one that is slow.
+_REGISTRY_PATIENCE_SECONDS = 20.0
 
 
 class Runtime:
@@ -56,6 +58,8 @@ class Runtime:
         )
         self.log = PredictionLog(self.paths.log, policy, publish_command(settings))
         self.metrics = Metrics()
+        # held while a snapshot that is not served is read: a file can be open only once in a process
+        self.old_stores = asyncio.Lock()
         self.overload = Overload()
         self.predictor = Predictor(self.log, self.metrics)
         self._registered: dict[str, dict[str, str]] = {}
@@ -110,6 +114,8 @@ class Runtime:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self.log.stop()
+                # lets go of the stores: a file can be open only once in a process
+                self.served = {name: Served(use_case) for name, use_case in self.use_cases.items()}
 
     async def _load_at_start(self) -> None:
         await self._follow_snapshots()
