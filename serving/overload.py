@@ -8,7 +8,7 @@ import asyncio
 import time
 
 BEAT_SECONDS = 0.02
-LATE_SECONDS = 0.15
+LATE_SECONDS = 0.25
 IN_TIME_SECONDS = 0.03
 
 
