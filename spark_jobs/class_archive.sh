@@ -8,7 +8,8 @@ rm -f "$MLOPS_CLASS_ARCHIVE" "$MLOPS_CLASS_ARCHIVE.draft"
 # An archive only saves time: it is made of time that nothing else wants, and a Java that cannot make one leaves the
 # platform slower, not broken.
 nice -n 19 "$SPARK_HOME/bin/spark-submit" --master "local[2]" --driver-memory 1g --driver-java-options \
-  "-XX:ArchiveClassesAtExit=$MLOPS_CLASS_ARCHIVE.draft -Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC" \
+  "-XX:ArchiveClassesAtExit=$MLOPS_CLASS_ARCHIVE.draft -Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+-Dderby.stream.error.file=$MLOPS_STATE_DIR/log/derby.log" \
   spark_jobs/class_archive.py || true
 if [ -s "$MLOPS_CLASS_ARCHIVE.draft" ]; then
   mv "$MLOPS_CLASS_ARCHIVE.draft" "$MLOPS_CLASS_ARCHIVE"

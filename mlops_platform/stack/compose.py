@@ -30,7 +30,7 @@ MEMORY_NEEDED = 6 * preflight.GIB
 DISK_NEEDED = 10 * preflight.GIB
 # Where tasks run: it has the lake, the code, and every service within reach.
 INSIDE = "airflow-scheduler"
-RUN_ONCE = ("airflow-init", "class-archive")
+RUN_ONCE = "airflow-init"
 NOT_PUBLISHED = "MLOPS_SPARK_WORKER_UI_PORT"
 LABEL = "com.docker.compose.project"
 TRAINING_LABEL = "mlops.training-run-of"
@@ -136,7 +136,7 @@ def is_up(root: Path) -> bool:
 
 def is_complete(root: Path) -> bool:
     """Whether every service is healthy."""
-    wanted = set(_output("docker", "compose", "config", "--services", cwd=root).split()) - set(RUN_ONCE)
+    wanted = set(_output("docker", "compose", "config", "--services", cwd=root).split()) - {RUN_ONCE}
     answer = _output("docker", "compose", "ps", "--format", "{{.Service}} {{.Health}}", cwd=root)
     healthy = {line.split()[0] for line in answer.splitlines() if line.split()[1:] == ["healthy"]}
     return wanted <= healthy
@@ -156,6 +156,7 @@ def start(root: Path, options: argparse.Namespace) -> int:
         _compose(root, "build", "--quiet")
         say("Starting the services")
         _compose(root, "up", "--detach", "--wait", "--no-build", "--remove-orphans", environment=environment)
+        _compose(root, "run", "--detach", "--rm", "--no-deps", "class-archive")
     inside = [f"{use_case}={_copy_inside(root, file)}" for use_case, file in files.items()]
     given = [part for one in inside for part in ("--data", one)]
     return _inside(root, "mlops_platform.stack.first_run", "--rows", str(options.rows), *given)

@@ -47,7 +47,10 @@ def prepare_state(settings: PlatformSettings) -> None:
     """Makes the state's folders and renders what Spark cannot take from the environment. Safe to repeat."""
     for folder in state_folders(settings):
         folder.mkdir(parents=True, exist_ok=True)
-    template = Template((settings.project_root / "spark_jobs/conf/spark-defaults.conf").read_text(encoding="utf-8"))
+    source = settings.project_root / "spark_jobs/conf/spark-defaults.conf"
+    if not source.exists():  # an image without Spark: MLflow's, the service's
+        return
+    template = Template(source.read_text(encoding="utf-8"))
     values = _own_variables(settings) | {"JVM_QUICK_START": _quick_start(settings), "JVM_SHORT_LIVED": JVM_SHORT_LIVED}
     rendered = template.substitute(values)
     target = spark_properties(settings)
@@ -120,7 +123,7 @@ def require_java(environment: Mapping[str, str]) -> None:
 
 def _spark(settings: PlatformSettings) -> dict[str, str]:
     spec = find_spec("pyspark")
-    if spec is None or spec.origin is None:  # an image without Spark: Airflow's web server, MLflow, the service
+    if spec is None or spec.origin is None:  # an image without Spark: MLflow's, the service's
         return {}
     root = settings.project_root
     jvm = f"{_quick_start(settings)} {JVM_SHORT_LIVED} -Djava.io.tmpdir={settings.state_dir / 'tmp'}"
