@@ -58,7 +58,9 @@ def _confusion(title: str, metrics: Metrics) -> bytes:
     figure, axes = _figure(f"{title}: rows by class at the threshold", "predicted", "true")
     found = metrics.confusion
     counts = np.array([[found.true_negative, found.false_positive], [found.false_negative, found.true_positive]])
-    axes.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    # half transparent, so that black figures can be read on every cell
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, alpha=0.5)
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, f"{count:,}", ha="center", va="center", color="black")
     axes.set_xticks([0, 1])
