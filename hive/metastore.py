@@ -1,6 +1,10 @@
 """Hive's metastore, in the foreground, bound to one address: Hive's own launcher of this version binds them all."""
 
 import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
 
 from py4j.java_gateway import GatewayParameters, JavaGateway
 
@@ -13,6 +17,31 @@ def submitting_jvm() -> JavaGateway:
     return JavaGateway(gateway_parameters=parameters)
 
 
+def stored_classes(spark_home: Path) -> list[str]:
+    """The classes that the metastore keeps in tables, as its own mapping names them."""
+    (jar,) = (spark_home / "jars").glob("hive-metastore-*.jar")
+    mapping = zipfile.ZipFile(jar).read("package.jdo").decode()
+    (package,) = re.findall(r'<package name="([\w.]+)"', mapping)
+    return [f"{package}.{name}" for name in re.findall(r'<class name="(\w+)"', mapping)]
+
+
+def make_tables(jvm: Any, conf: Any, classes: list[str]) -> None:
+    """Makes every table that is not there.
+
+    Made when the first statement needs it, a table that refers to one which the statement has written to waits for the
+    statement's end: in PostgreSQL for ever.
+    """
+    store = jvm.org.apache.hadoop.hive.metastore.ObjectStore()
+    store.setConf(conf)
+    manager = store.getPersistenceManager()
+    names = jvm.java.util.HashSet()
+    for name in classes:
+        names.add(name)
+    factory = manager.getPersistenceManagerFactory()
+    factory.getNucleusContext().getStoreManager().createSchemaForClasses(names, jvm.java.util.Properties())
+    store.shutdown()
+
+
 def serve(address: str, port: int) -> None:
     """Serves the metastore's Thrift interface at ``address``; returns only when the JVM ends."""
     jvm = submitting_jvm().jvm
@@ -20,6 +49,7 @@ def serve(address: str, port: int) -> None:
     conf = jvm.org.apache.hadoop.hive.conf.HiveConf()
     # What the embedded client is; the server asks its own database.
     conf.set("hive.metastore.uris", "")
+    make_tables(jvm, conf, stored_classes(Path(os.environ["SPARK_HOME"])))
     handler = metastore.RetryingHMSHandler.getProxy(
         conf, metastore.HiveMetaStore.HMSHandler("metastore", conf, False), False
     )

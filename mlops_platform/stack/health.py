@@ -57,6 +57,9 @@ def metastore(settings: PlatformSettings) -> bool:
         connection.settimeout(TIMEOUT)
         connection.sendall(call)
         (answer,) = struct.unpack("!I", connection.recv(4, socket.MSG_WAITALL))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):  # a connection that is dropped unread is an error in the metastore's log
+            pass
     return bool(answer == _THRIFT_VERSION | _THRIFT_REPLY)
 
 
