@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
@@ -50,7 +51,7 @@ Source = Annotated[
 
 def build_api(runtime: Runtime) -> FastAPI:
     """The FastAPI application; its lifespan is the runtime's."""
-    api = FastAPI(
+    api = FastAPIOffline(
         title="Prediction service",
         version="1.0.0",
         description="The latest features of an id, and the champion's prediction for it.",
