@@ -248,7 +248,7 @@ def test_a_new_use_case_of_three_files_runs_to_a_prediction(platform: RunningPla
     prediction = platform.eventually("/v1/toy/predict/coin-3")
     assert prediction["id"] == "coin-3"
     assert prediction["prediction"] in (0, 1)
-    features = platform.get("/v1/toy/features/coin-3")["features"]
+    features = platform.get("/v1/toy/features/coin-3")
     assert features["throws_before"] == 108
 
 
