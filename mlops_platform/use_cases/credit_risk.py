@@ -44,7 +44,7 @@ USE_CASE = UseCase(
             meaning=f"start of the present job; {NOT_EMPLOYED_SINCE} marks a customer without one",
         ),
         RawColumn(name="loan_date", type="date", meaning="the day the loan was granted"),
-        RawColumn(name="loan_amount", type="double", minimum=0, meaning="the amount lent"),
+        RawColumn(name="loan_amount", type="double", minimum=0, maximum=1e9, meaning="the amount lent"),
     ),
     features=(
         Feature(
