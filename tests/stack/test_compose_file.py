@@ -1,0 +1,121 @@
+"""docker-compose.yml and the Dockerfiles against what the local mode is defined by: nothing may be said in two ways."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.stack import compose
+from mlops_platform.stack.bootstrap import UV_VERSION
+from mlops_platform.stack.services import services
+
+DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
+NOT_IN_LOCAL_MODE = {"postgres", "training-launcher"}
+
+
+@pytest.fixture(scope="module")
+def text(project_root: Path) -> str:
+    return (project_root / "docker-compose.yml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def file(text: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def test_every_default_is_the_settings_default(text: str) -> None:
+    defaults = {f"MLOPS_{name.upper()}": field.default for name, field in PlatformSettings.model_fields.items()}
+    written = dict(re.findall(r"\$\{(MLOPS_\w+):-([^}]*)\}", text))
+    ours = {name: str(defaults[name]) for name in written if name in defaults}
+    assert {name: value for name, value in written.items() if name in defaults} == ours | {
+        # only this machine reaches the published port, so no key is asked for behind it
+        "MLOPS_SERVING_REQUIRE_API_KEY": "false"
+    }
+    assert len(ours) >= 9
+
+
+def test_every_variable_that_is_passed_on_is_a_setting(file: dict[str, Any]) -> None:
+    known = {f"MLOPS_{name.upper()}" for name in PlatformSettings.model_fields}
+    passed = {
+        name for one in file["services"].values() for name, value in one.get("environment", {}).items() if not value
+    }
+    assert passed <= known
+
+
+def test_each_service_is_launched_by_the_command_of_the_local_mode(file: dict[str, Any]) -> None:
+    local = {service.name: service for service in services(PlatformSettings())}
+    local["spark-worker"] = local.pop("spark-worker-1")
+    assert set(file["services"]) == set(local) | NOT_IN_LOCAL_MODE
+    for name, service in local.items():
+        written = file["services"][name]
+        command = written.get("entrypoint") or written["command"]
+        assert command == list(service.command[:1]), name
+
+
+def test_each_service_waits_for_what_it_waits_for_in_the_local_mode(file: dict[str, Any]) -> None:
+    local = {service.name: service for service in services(PlatformSettings())}
+    for name in set(file["services"]) & set(local):
+        given = set(file["services"][name].get("depends_on", {}))
+        assert given - {"postgres"} == set(local[name].depends_on), name
+
+
+def test_every_lasting_service_has_what_a_good_neighbour_has(file: dict[str, Any]) -> None:
+    for name, service in file["services"].items():
+        assert service["init"] is True, name
+        assert service["user"] not in ("root", "0", ""), name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}, name
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        once = service["restart"] == "no"
+        assert once or service["restart"] == "unless-stopped", name
+        assert once or "healthcheck" in service, name
+
+
+def test_only_the_launcher_holds_the_engines_socket(file: dict[str, Any]) -> None:
+    holders = [
+        name
+        for name, service in file["services"].items()
+        if any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+    ]
+    assert holders == ["training-launcher"]
+    neighbours = [name for name, one in file["services"].items() if "training-launch" in one.get("networks", [])]
+    assert neighbours == ["airflow-scheduler", "training-launcher"]
+    assert file["networks"]["training-launch"] == {"internal": True}
+
+
+def test_images_are_made_of_the_lock_for_any_architecture(project_root: Path) -> None:
+    for name in DOCKERFILES:
+        text = (project_root / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"^FROM (\S+:\S+)", text, re.MULTILINE)) == {"python:3.11-slim-bookworm"}
+        assert re.findall(r"^ARG UV_VERSION=(\S+)", text, re.MULTILINE) == [UV_VERSION]
+        installs = re.findall(r"uv pip install (.*)", text)
+        assert installs
+        assert all("-r pyproject.toml" in line and "--constraint requirements.txt" in line for line in installs)
+        assert not re.search(r"amd64|x86_64|arm64|aarch64|TARGETARCH", text), name
+
+
+def test_the_project_of_a_checkout_is_its_own(tmp_path: Path) -> None:
+    one, other = tmp_path / "a" / "Loans & more", tmp_path / "b" / "Loans & more"
+    one.mkdir(parents=True)
+    other.mkdir(parents=True)
+    first, second = (compose.project_name(folder, {}) for folder in (one, other))
+    assert re.fullmatch(r"loans-more-[0-9a-f]{6}", first)
+    assert first != second
+    (one / ".env").write_text("COMPOSE_PROJECT_NAME=mine\n", encoding="utf-8")
+    assert compose.project_name(one, {}) == "mine"
+
+
+@pytest.mark.parametrize(("version", "fits"), [((2, 23, 0), False), ((2, 23, 1), True), ((5, 0, 0), True)])
+def test_an_old_compose_is_a_finding(version: tuple[int, ...], fits: bool) -> None:
+    found = compose.check_compose(version)
+    assert (found is None) == fits
+    if found is not None:
+        assert str(found) == (
+            "Docker Compose: 2.23.0 is too old, 2.23.1 or newer is needed. "
+            "Remedy: update Docker, or use ./start.sh --mode local"
+        )
