@@ -1,5 +1,9 @@
-"""Runs the prediction service in the foreground: ``python -m serving``."""
+"""Runs the prediction service in the foreground: ``python -m serving``.
 
+``python -m serving serve``, as SageMaker starts a container, serves the model in ``/opt/ml/model`` (container.py).
+"""
+
+import os
 import sys
 
 from granian import Granian
@@ -7,6 +11,7 @@ from granian.constants import HTTPModes, Interfaces
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings, load_settings
+from serving import container
 from serving.metrics import share_between_workers
 from serving.paths import serving_paths
 
@@ -35,6 +40,8 @@ def serve(settings: PlatformSettings) -> None:
 
 def main() -> int:
     try:
+        if sys.argv[1:] == ["serve"]:
+            os.environ.update(container.adopt_model(load_settings()))  # the workers read it too
         settings = load_settings()
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")

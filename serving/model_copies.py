@@ -70,6 +70,13 @@ class ModelCopies:
             ) from None
         return load(self._folder / version, self._use_case, registration)
 
+    def adopt(self, model: Path, registration: Registration) -> None:
+        """Keep a model folder of this machine as the copy of a version."""
+        target = self._folder / registration.version
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(model, target)
+        write_json(target / _REGISTRATION, asdict(registration))
+
     def note(self, alias: str, version: str | None) -> None:
         """Remember the version that an alias stands for now, and those before; going back forgets those after."""
         with locked(self._folder / ".lock"):

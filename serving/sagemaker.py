@@ -25,10 +25,10 @@ CSV = "text/csv"
 def sagemaker_routes(runtime: Runtime) -> APIRouter:
     router = APIRouter(tags=["SageMaker"])
 
-    @router.get("/ping", responses=READS, summary="The default use case answers")
+    @router.get("/ping", responses=READS, summary="The default use case has a model")
     async def ping() -> Response:
         served = runtime.served.get(runtime.settings.serving_default_use_case)
-        ready = served is not None and served.lacking is None
+        ready = served is not None and served.champion is not None
         return json_response(answers.dump({"ready": ready}), status=200 if ready else 503)
 
     use_case = runtime.use_cases.get(runtime.settings.serving_default_use_case)
