@@ -1,0 +1,132 @@
+"""A whole platform in containers: started by the README's command in a copy of the checkout, a project of its own."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_platform.settings import PlatformSettings, load_settings
+from mlops_platform.stack.compose import engine_answers, project_name
+from tests.e2e.conftest import PORTS, copy_of_checkout, free_ports
+
+ROWS = 20_000
+WORKERS = 2
+# Whoever runs the tests as root has the services run as somebody.
+USER = 1000
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine with Compose v2."""
+    if not engine_answers():
+        pytest.skip("no Docker engine with Compose v2 answers: the containers are not tested")
+
+
+def own_by_user(folder: Path) -> None:
+    """Give a copy to the services' user, as if it were that user's clone."""
+    if os.getuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, USER, USER, follow_symlinks=False)
+
+
+def docker(*arguments: str, expect: int | None = 0, deadline: float = 600, given: str | None = None) -> str:
+    """A docker command's output, stdout and stderr in order."""
+    done = subprocess.run(
+        ["docker", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        input=given,
+        text=True,
+        timeout=deadline,
+        check=False,
+    )
+    assert expect is None or done.returncode == expect, f"docker {' '.join(arguments)}:\n{done.stdout}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class ComposePlatform:
+    """A started platform and what its start printed."""
+
+    root: Path
+    project: str
+    settings: PlatformSettings
+    started_at: datetime
+    start_output: str = ""
+
+    def command(self, *arguments: str, deadline: float = 1800, expect: int | None = 0) -> str:
+        """Run a command of the copy; its output, stdout and stderr in order."""
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "COMPOSE_", "VIRTUAL_ENV", "PYTHON"))
+        }
+        done = subprocess.run(
+            arguments,
+            cwd=self.root,
+            env=kept,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=deadline,
+            check=False,
+        )
+        assert expect is None or done.returncode == expect, f"{' '.join(arguments)}:\n{done.stdout}"
+        return done.stdout
+
+    def compose(self, *arguments: str, expect: int | None = 0) -> str:
+        return self.command("docker", "compose", *arguments, expect=expect)
+
+    def mlops(self, *arguments: str) -> str:
+        return self.command(str(self.root / ".venv/bin/mlops"), *arguments)
+
+    def inside(self, service: str, program: str, *, launched: bool = False, expect: int | None = 0) -> str:
+        """Run a shell program in a service's container, with ``launched`` in the environment of its launch command."""
+        prelude = ". mlops_platform/stack/environment.sh; " if launched else ""
+        return self.compose("exec", "-T", service, "bash", "-c", prelude + program, expect=expect)
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--quiet", service).split()
+
+    def health(self) -> dict[str, str]:
+        """Each running service's health."""
+        lines = self.compose("ps", "--format", "{{.Name}} {{.Health}}").splitlines()
+        return {name: health for name, _, health in (line.partition(" ") for line in lines)}
+
+    def get(self, path: str) -> Any:
+        answer = httpx.get(self.settings.serving_url + path, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def read_lake(self, path: str) -> str:
+        return self.inside("airflow-scheduler", f"cat /var/lib/mlops/lake/{path}")
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path, engine: None) -> Iterator[ComposePlatform]:
+    folder = tmp_path_factory.mktemp("compose")
+    folder.parent.chmod(0o755)  # as root pytest makes it private, and the services are somebody else
+    folder.chmod(0o755)
+    root = folder / "checkout"
+    copy_of_checkout(project_root, root)
+    own_by_user(root)
+    lines = [f"MLOPS_{name}_PORT={port}\n" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
+    env_file = root / ".env"
+    env_file.touch(mode=0o600)
+    env_file.write_text("".join(lines), encoding="utf-8")
+    project = project_name(root, {})
+    platform = ComposePlatform(root, project, load_settings(env_file), datetime.now(UTC))
+    try:
+        output = platform.command("./start.sh", "--mode", "docker", "--rows", str(ROWS), "--workers", str(WORKERS))
+        yield ComposePlatform(root, project, load_settings(env_file), platform.started_at, output)
+    finally:
+        print(platform.compose("ps", "--all", expect=None))  # noqa: T201 - shown by pytest where a test failed
+        print(platform.compose("logs", "--no-color", "--tail", "60", expect=None))  # noqa: T201
+        platform.command("./reset.sh", "--yes", "--all", expect=None)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,346 @@
+"""The platform in containers, for real: the tests run in this order, on one platform."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mlops_platform.airflow_api import AirflowClient
+from mlops_platform.stack.compose import TRAINING_LABEL
+from mlops_platform.use_cases import get_use_case
+from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
+from tests.e2e.conftest import free_ports
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
+
+IDS = ("5137035", "5021985", "5008827")
+SERVICES = {
+    "airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer", "hive-metastore",
+    "hive-server", "jupyter", "mlflow", "postgres", "serving", "spark-master", "spark-worker", "training-launcher",
+}  # fmt: skip
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
+    """The first truthy answer of the condition."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.5)
+
+
+def answers(platform: ComposePlatform) -> list[Any]:
+    """What the service says of some ids, without what differs from request to request."""
+    found = []
+    for entity_id in IDS:
+        prediction = platform.get(f"/predict/{entity_id}")
+        prediction.pop("request_id")
+        found.append((platform.get(f"/features/?user_id={entity_id}"), prediction))
+    return found
+
+
+def published(platform: ComposePlatform) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(platform.read_lake("features/credit_risk/current.json"))
+    return content
+
+
+def master_state(platform: ComposePlatform) -> Any:
+    return httpx.get(f"http://127.0.0.1:{platform.settings.spark_master_ui_port}/json/", timeout=30).json()
+
+
+def test_start_ends_as_the_local_mode_does(platform: ComposePlatform) -> None:
+    settings = platform.settings
+    for port in (settings.airflow_port, settings.spark_master_ui_port, settings.mlflow_port, settings.jupyter_port):
+        assert f"http://127.0.0.1:{port}" in platform.start_output
+    curl = re.search(r"curl -s (http://127\.0\.0\.1:\d+/predict/\S+)", platform.start_output)
+    assert curl, platform.start_output
+    assert httpx.get(curl.group(1)).json()["prediction"] in (0, 1)
+    assert ".venv/bin/mlops status" in platform.start_output
+    assert published(platform)["quality"]["rows_read"] == ROWS
+
+
+def test_every_service_is_healthy_and_the_file_is_clean(platform: ComposePlatform) -> None:
+    assert platform.compose("config", "--quiet") == ""
+    health = platform.health()
+    assert set(health.values()) == {"healthy"}, health
+    assert {re.sub(r"^.*?-(.*)-\d+$", r"\1", name.removeprefix(platform.project)) for name in health} == SERVICES
+    assert len(platform.containers("spark-worker")) == WORKERS
+
+
+def test_nobody_is_root_and_every_port_is_this_machines(platform: ComposePlatform) -> None:
+    for service in sorted(SERVICES):
+        for container in platform.containers(service):
+            owners = set(docker("top", container, "-eo", "uid").split()) - {"UID"}
+            assert "0" not in owners, service
+            bound = json.loads(docker("inspect", container, "--format", "{{json .HostConfig.PortBindings}}")) or {}
+            assert {one["HostIp"] for bindings in bound.values() for one in bindings} <= {"127.0.0.1"}, service
+
+
+def test_a_second_start_says_that_it_runs_and_changes_nothing(platform: ComposePlatform) -> None:
+    before, containers = published(platform), platform.health()
+    output = platform.command("./start.sh", "--mode", "docker")
+    assert "already running" in output
+    assert (published(platform), platform.health()) == (before, containers)
+    refused = platform.command("./start.sh", "--mode", "local", expect=1)
+    assert "the platform runs in the mode docker. Remedy: ./stop.sh first" in refused
+
+
+def test_the_pipeline_runs_through_airflows_rest_api(platform: ComposePlatform) -> None:
+    before = published(platform)
+    with AirflowClient(platform.settings) as airflow:
+        assert airflow.import_errors() == []
+        run = airflow.trigger("credit_risk_features", {"dataset_version": 0})
+        airflow.wait(run, timeout=900, progress=print)
+        assert published(platform)["snapshot"] != before["snapshot"]
+        (event,) = airflow.asset_events("credit_risk_features", run.run_id)
+
+        def training() -> list[tuple[str, str]]:
+            (event,) = airflow.asset_events("credit_risk_features", run.run_id)
+            return list(event.runs)
+
+        ((dag_id, run_id),) = wait_for("the training run", training)
+        airflow.wait(airflow.run(dag_id, run_id), timeout=900, progress=print)
+        verdict = airflow.result(dag_id, run_id, "train_candidates")
+    assert event.extra["snapshot"] == published(platform)["snapshot"] == verdict["snapshot"]
+
+
+def test_training_ran_in_containers_that_are_gone(platform: ComposePlatform) -> None:
+    since, now = platform.started_at.timestamp(), time.time()
+    lines = docker(
+        *("events", "--since", str(int(since)), "--until", str(int(now)), "--filter", "event=die"),
+        *("--filter", f"label={TRAINING_LABEL}={platform.project}", "--format", "{{json .Actor.Attributes}}"),
+    ).splitlines()
+    runs = [json.loads(line) for line in lines]
+    assert len(runs) >= 2
+    assert {run["image"] for run in runs} == {f"{platform.project}-training"}
+    assert {run["exitCode"] for run in runs} == {"0"}
+    assert docker("ps", "--all", "--quiet", "--filter", f"label={TRAINING_LABEL}={platform.project}") == ""
+
+
+def test_features_and_predictions_come_by_http_and_hive_agrees(platform: ComposePlatform) -> None:
+    for entity_id in IDS:
+        online = platform.get(f"/features/?user_id={entity_id}")
+        assert platform.get(f"/features/?user_id={entity_id}&source=hive") == online
+    assert platform.get("/predict/?user_id=5137035")["prediction"] in (0, 1)
+    assert httpx.get(platform.settings.serving_url + "/predict/1").status_code == 404
+
+
+def test_the_command_line_works_from_this_machine(platform: ComposePlatform, tmp_path: Path) -> None:
+    assert "credit_risk" in platform.mlops("status")
+    assert json.loads(platform.mlops("predict", "5137035"))["prediction"] in (0, 1)
+    wrong = tmp_path / "loans.csv"
+    wrong.write_text("loan_id,id\n1,2\n", encoding="utf-8")
+    refused = platform.command(
+        str(platform.root / ".venv/bin/mlops"), "data", "add", "credit_risk", str(wrong), expect=1
+    )
+    assert "Remedy:" in refused
+    assert "Traceback" not in refused
+
+
+def test_the_launcher_refuses_what_is_no_training_run(platform: ComposePlatform) -> None:
+    program = """python - <<'END'
+import docker
+client = docker.APIClient("tcp://training-launcher:2375")
+print("version", client.version()["ApiVersion"])
+for attempt in (
+    lambda: client.create_container("postgres:15-bookworm", "id"),
+    lambda: client.create_container(IMAGE, ["sh", "-c", "id"]),
+    lambda: client.create_container(IMAGE, "train", host_config=client.create_host_config(binds=["/:/host"])),
+    lambda: client.containers(),
+    lambda: client.info(),
+    lambda: client.stop("postgres"),
+):
+    try:
+        attempt()
+        print("passed")
+    except docker.errors.APIError as error:
+        print(error.status_code)
+END""".replace("IMAGE", repr(f"{platform.project}-training"))
+    output = platform.inside("airflow-scheduler", program).split()
+    assert output[0] == "version"
+    assert output[2:] == ["403"] * 6
+    look_up = "python -c 'import socket; socket.getaddrinfo(\"training-launcher\", 2375)'"
+    unreachable = platform.inside("jupyter", look_up, expect=1)
+    assert "gaierror" in unreachable
+
+
+def sagemaker_folders(platform: ComposePlatform, folder: Path, hyperparameters: dict[str, str]) -> list[str]:
+    """SageMaker's layout with the published snapshot, and the options that mount it."""
+    manifest = published(platform)
+    scheduler = platform.containers("airflow-scheduler")[0]
+    for name in ("input/config", "input/data", "model", "output"):
+        (folder / name).mkdir(parents=True)
+    docker("cp", f"{scheduler}:/var/lib/mlops/lake/{manifest['features_path']}", str(folder / "input/data/training"))
+    (folder / "input/config/hyperparameters.json").write_text(json.dumps(hyperparameters), encoding="utf-8")
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o777 if path.is_dir() else 0o644)
+    return ["--volume", f"{folder}/input:/opt/ml/input:ro", "--volume", f"{folder}/model:/opt/ml/model",
+            "--volume", f"{folder}/output:/opt/ml/output"]  # fmt: skip
+
+
+def test_the_images_keep_sagemakers_contract(platform: ComposePlatform, tmp_path: Path) -> None:
+    family = get_use_case("credit_risk").candidates[0].family
+    job = {
+        "use_case": "credit_risk",
+        "snapshot": published(platform)["snapshot"],
+        "run_id": "by-hand",
+        "families": family,
+    }
+    mounts = sagemaker_folders(platform, tmp_path / "ml", job)
+    verdict = json.loads(docker("run", "--rm", *mounts, f"{platform.project}-training", "train").splitlines()[-1])
+    assert verdict["family"] == family
+    assert (tmp_path / "ml/model/manifest.json").is_file()
+    assert not (tmp_path / "ml/output/failure").exists()
+
+    (port,) = free_ports(1)
+    container = docker(
+        *("run", "--detach", "--rm", "--publish", f"127.0.0.1:{port}:8080"),
+        *("--volume", f"{tmp_path}/ml/model:/opt/ml/model:ro", f"{platform.project}-serving", "serve"),
+    ).strip()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for("the model server", lambda: is_ok(f"{url}/ping"))
+        row = {"age": 31, "years_on_the_job": 12, "nb_previous_loans": 9, "avg_amount_loans_previous": 153.12,
+               "flag_own_car": 1}  # fmt: skip
+        answer = httpx.post(f"{url}/invocations", json={"rows": [row]}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        csv = httpx.post(f"{url}/invocations", content="31,12,9,153.12,1", headers={"Content-Type": "text/csv"})
+        assert csv.text.split(",")[0] in ("0", "1")
+    finally:
+        docker("stop", container)
+
+
+def is_ok(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_failed_training_says_why_where_sagemaker_looks(platform: ComposePlatform, tmp_path: Path) -> None:
+    job = {"use_case": "credit_risk", "snapshot": "s", "run_id": "r", "families": "no_such_family"}
+    mounts = sagemaker_folders(platform, tmp_path / "ml", job)
+    docker("run", "--rm", *mounts, f"{platform.project}-training", "train", expect=1)
+    assert "credit_risk has no family 'no_such_family'" in (tmp_path / "ml/output/failure").read_text(encoding="utf-8")
+
+
+LONG_JOB = """
+from pyspark.sql import SparkSession
+builder = SparkSession.builder.appName("long")
+session = builder.config("spark.executor.cores", 1).config("spark.cores.max", 2).getOrCreate()
+def slowly(number):
+    return sum(i % 7 for i in range(2_000_000 + number))
+print("SUM", session.sparkContext.parallelize(range(120), 120).map(slowly).count())
+"""
+
+
+def test_a_job_outlives_a_killed_worker_and_others_are_not_starved(platform: ComposePlatform) -> None:
+    notebook = subprocess.Popen(
+        ["docker", "compose", "exec", "-T", "jupyter", "bash", "-c",
+         ". mlops_platform/stack/environment.sh; cat >/tmp/long.py; exec spark-submit /tmp/long.py"],
+        cwd=platform.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert notebook.stdin is not None
+    notebook.stdin.write(LONG_JOB)
+    notebook.stdin.close()
+
+    def executors() -> list[Any]:
+        (app,) = [app for app in master_state(platform)["activeapps"] if app["name"] == "long"] or [None]
+        if app is None:
+            return []
+        page = httpx.get(
+            f"http://127.0.0.1:{platform.settings.spark_master_ui_port}/app/?appId={app['id']}", timeout=30
+        ).text
+        return sorted(set(re.findall(r"worker-\d+-([\d.]+)-\d+", page)))
+
+    hosts = wait_for("two executors", lambda: (found := executors()) and len(found) == WORKERS and found)
+    by_address = {
+        address(container): container for container in platform.containers("spark-worker")
+    }  # the executors are on the workers, not where the driver is
+    assert set(hosts) == set(by_address)
+    docker("kill", by_address[hosts[0]])
+    # meanwhile HiveServer2 answers, and a job of Airflow's gets cores beside the notebook's
+    assert platform.get("/features/?user_id=5137035&source=hive")
+    with AirflowClient(platform.settings) as airflow:
+        run = airflow.trigger("credit_risk_features", {"dry_run": True})
+        airflow.wait(run, timeout=600, progress=print)
+    output = notebook.stdout.read() if notebook.stdout else ""
+    assert notebook.wait(timeout=600) == 0, output
+    assert "SUM 120" in output
+    platform.command("./start.sh", "--mode", "docker", "--workers", str(WORKERS))
+    assert len(platform.containers("spark-worker")) == WORKERS
+
+
+def address(container: str) -> str:
+    networks = json.loads(docker("inspect", container, "--format", "{{json .NetworkSettings.Networks}}"))
+    (network,) = networks.values()
+    return str(network["IPAddress"])
+
+
+def test_what_notebooks_write_is_the_users_and_what_the_user_edits_takes_effect(platform: ComposePlatform) -> None:
+    platform.inside("jupyter", "echo '{}' >notebooks/written.ipynb")
+    written = (platform.root / "notebooks/written.ipynb").stat()
+    assert written.st_uid == (os.getuid() or USER)
+    dag = platform.root / "airflow/dags/hello.py"
+    dag.write_text(
+        "from airflow.sdk import dag, task\n\n\n@dag(schedule=None)\ndef hello():\n"
+        "    @task\n    def greet():\n        return 'hello'\n\n    greet()\n\n\nhello()\n",
+        encoding="utf-8",
+    )
+    dag.chmod(0o644)
+    with AirflowClient(platform.settings) as airflow:
+        wait_for("the new DAG", lambda: airflow.has_dag("hello"))
+    job = platform.root / "spark_jobs/feature_job.py"
+    job.write_text(job.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+    assert "# edited" in platform.inside("airflow-scheduler", "tail -1 spark_jobs/feature_job.py")
+
+
+def test_stop_and_restart_keep_everything(platform: ComposePlatform) -> None:
+    before, snapshot = answers(platform), published(platform)
+    with AirflowClient(platform.settings) as airflow:
+        runs = {run.run_id for run in airflow.runs("credit_risk_features", limit=20)}
+    platform.command("./stop.sh")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", platform.settings.serving_port)) != 0
+    assert platform.compose("ps", "--quiet") == ""
+    platform.command("./start.sh", "--workers", str(WORKERS))
+    assert (answers(platform), published(platform)) == (before, snapshot)
+    platform.command("./restart.sh")
+    assert answers(platform) == before
+    with AirflowClient(platform.settings) as airflow:
+        assert runs <= {run.run_id for run in airflow.runs("credit_risk_features", limit=20)}
+
+
+def test_reset_removes_this_project_and_leaves_the_bystanders(platform: ComposePlatform, tmp_path: Path) -> None:
+    name = f"bystander-of-{platform.project}"
+    (tmp_path / "Dockerfile").write_text("FROM python:3.11-slim-bookworm\nLABEL bystander=yes\n", encoding="utf-8")
+    docker("build", "--quiet", "--tag", name, str(tmp_path))
+    docker("volume", "create", name)
+    docker("run", "--detach", "--name", name, "--volume", f"{name}:/kept", name, "tail", "-f", "/dev/null")
+    try:
+        platform.command("./reset.sh", expect=1)
+        assert set(platform.health().values()) == {"healthy"}
+        platform.command("./reset.sh", "--yes")
+        label = f"label=com.docker.compose.project={platform.project}"
+        for what in (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("image", "ls")):
+            assert docker(*what, "--quiet", "--filter", label) == "", what
+        assert docker("image", "ls", "--quiet", "--filter", f"reference={platform.project}-*") == ""
+        assert not (platform.root / ".env").exists()
+        assert docker("inspect", name, "--format", "{{.State.Running}}").strip() == "true"
+        assert docker("volume", "ls", "--quiet", "--filter", f"name={name}").strip() == name
+        assert docker("image", "ls", "--quiet", name) != ""
+        assert docker("image", "ls", "--quiet", "postgres:15-bookworm") != ""
+    finally:
+        docker("rm", "--force", name)
+        docker("volume", "rm", name)
+        docker("image", "rm", name)
