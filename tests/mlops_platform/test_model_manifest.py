@@ -98,8 +98,10 @@ def test_a_file_changed_after_the_verification_is_not_read(folder: Path, credit_
         ({"label": "id"}, "label: id, the spec of credit_risk says status"),
         (
             {"features": ["flag_own_car", "age"]},
-            ("feature order: flag_own_car, age, the spec of credit_risk says age, years_on_the_job, "
-            "nb_previous_loans, avg_amount_loans_previous, flag_own_car"),
+            (
+                "feature order: flag_own_car, age, the spec of credit_risk says age, years_on_the_job, "
+                "nb_previous_loans, avg_amount_loans_previous, flag_own_car"
+            ),
         ),
     ],
 )
