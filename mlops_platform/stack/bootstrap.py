@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -15,8 +14,10 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
+from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from mlops_platform.stack import compose, java, preflight
 from mlops_platform.stack.console import complain, say
@@ -132,6 +133,17 @@ def _uv() -> Path:
     return private
 
 
+class _Links(HTMLParser):
+    """The targets of a page's links: the form in which every package index lists its files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[SplitResult] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [urlsplit(value) for name, value in attrs if tag == "a" and name == "href" and value]
+
+
 def _fetch_uv(target: Path) -> None:
     """Takes the uv program out of its wheel, which needs neither pip nor venv on this machine.
 
@@ -139,24 +151,25 @@ def _fetch_uv(target: Path) -> None:
         Refused: the package index cannot be reached, or has no uv for this machine.
     """
     index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
-    request = urllib.request.Request(  # noqa: S310 - the index that the user configured
-        f"{index.rstrip('/')}/uv/", headers={"Accept": "application/vnd.pypi.simple.v1+json"}
-    )
+    page = f"{index.rstrip('/')}/uv/"
+    links = _Links()
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            files = json.load(answer)["files"]
-        wheel = next((one for one in files if _is_for_this_machine(one["filename"])), None)
+        with urllib.request.urlopen(page, timeout=60) as answer:  # noqa: S310 - the index that the user configured
+            links.feed(answer.read().decode("utf-8"))
+        wheel = next(
+            (link for link in links.found if _is_for_this_machine(unquote(link.path).rpartition("/")[2])), None
+        )
         if wheel is None:
             raise Refused(
                 f"uv: {index} has no uv {UV_VERSION} for this machine. Remedy: install uv (https://docs.astral.sh/uv)"
             )
-        with urllib.request.urlopen(wheel["url"], timeout=300) as answer:  # noqa: S310
+        with urllib.request.urlopen(urljoin(page, wheel.geturl()), timeout=300) as answer:  # noqa: S310
             content = answer.read()
     except (OSError, ValueError) as error:
         raise Refused(
             f"uv: could not be fetched from {index} ({error}). Remedy: give this machine access to it, or install uv"
         ) from None
-    if hashlib.sha256(content).hexdigest() != wheel["hashes"]["sha256"]:
+    if f"sha256={hashlib.sha256(content).hexdigest()}" != wheel.fragment:
         raise Refused("uv: what arrived is not what the index names. Remedy: run it again")
     with zipfile.ZipFile(BytesIO(content)) as archive:
         member = next(name for name in archive.namelist() if name.endswith("scripts/uv"))
