@@ -55,8 +55,12 @@ def remove_drafts(parent: Path) -> None:
 
 
 def copy_model(folder: Path, target: Path) -> None:
-    """Copy a model's files into a folder that may be a mount, its manifest last."""
-    target.mkdir(parents=True, exist_ok=True)
+    """Copy a model's files into a folder that may be a mount, its manifest last.
+
+    Contents only: a mount may be somebody else's, who alone may change its times and permissions.
+    """
     (target / MANIFEST_FILE).unlink(missing_ok=True)
-    shutil.copytree(folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST_FILE))
-    shutil.copy2(folder / MANIFEST_FILE, target / MANIFEST_FILE)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    for file in sorted(files, key=lambda file: file == Path(MANIFEST_FILE)):
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / file, target / file)

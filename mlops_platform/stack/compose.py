@@ -31,6 +31,7 @@ DISK_NEEDED = 10 * preflight.GIB
 # Where tasks run: it has the lake, the code, and every service within reach.
 INSIDE = "airflow-scheduler"
 RUN_ONCE = "airflow-init"
+WORKER = "spark-worker"
 NOT_PUBLISHED = "MLOPS_SPARK_WORKER_UI_PORT"
 LABEL = "com.docker.compose.project"
 TRAINING_LABEL = "mlops.training-run-of"
@@ -134,24 +135,23 @@ def is_up(root: Path) -> bool:
     return (root / ".env").exists() and _output("docker", "compose", "ps", "--quiet", cwd=root) != ""
 
 
-def is_complete(root: Path) -> bool:
-    """Whether every service is healthy."""
+def is_complete(root: Path, workers: int) -> bool:
+    """Whether every service is healthy, and as many workers as are wanted."""
     wanted = set(_output("docker", "compose", "config", "--services", cwd=root).split()) - {RUN_ONCE}
     answer = _output("docker", "compose", "ps", "--format", "{{.Service}} {{.Health}}", cwd=root)
-    healthy = {line.split()[0] for line in answer.splitlines() if line.split()[1:] == ["healthy"]}
-    return wanted <= healthy
+    healthy = [line.split()[0] for line in answer.splitlines() if line.split()[1:] == ["healthy"]]
+    return wanted <= set(healthy) and healthy.count(WORKER) >= workers
 
 
 def start(root: Path, options: argparse.Namespace) -> int:
     """Builds what changed, brings everything up, and ends with a prediction."""
     files = dict(_named_file(given) for given in options.data)
     prepare_env_file(root, os.environ)
-    if is_complete(root) and not files:
+    workers = str(options.workers or variables(root, os.environ).get("MLOPS_SPARK_WORKERS") or 1)
+    if is_complete(root, int(workers)) and not files:
         say("The platform is already running; nothing was changed.")
     else:
-        environment = {**os.environ}
-        if options.workers is not None:
-            environment["MLOPS_SPARK_WORKERS"] = str(options.workers)
+        environment = {**os.environ, "MLOPS_SPARK_WORKERS": workers}
         say("Building the images: minutes for the first time, seconds afterwards")
         _compose(root, "build", "--quiet")
         say("Starting the services")

@@ -80,7 +80,7 @@ def test_every_service_is_healthy_and_the_file_is_clean(platform: ComposePlatfor
 def test_nobody_is_root_and_every_port_is_this_machines(platform: ComposePlatform) -> None:
     for service in sorted(SERVICES):
         for container in platform.containers(service):
-            owners = set(docker("top", container, "-eo", "uid").split()) - {"UID"}
+            owners = {line.split()[1] for line in docker("top", container, "-eo", "pid,uid").splitlines()[1:]}
             assert "0" not in owners, service
             bound = json.loads(docker("inspect", container, "--format", "{{json .HostConfig.PortBindings}}")) or {}
             assert {one["HostIp"] for bindings in bound.values() for one in bindings} <= {"127.0.0.1"}, service
