@@ -156,7 +156,7 @@ def start(root: Path, options: argparse.Namespace) -> int:
         _compose(root, "build", "--quiet")
         say("Starting the services")
         _compose(root, "up", "--detach", "--wait", "--no-build", "--remove-orphans", environment=environment)
-        _compose(root, "run", "--detach", "--rm", "--no-deps", "class-archive")
+        _compose(root, "run", "--detach", "--rm", "--no-deps", "class-archive", quiet=True)
     inside = [f"{use_case}={_copy_inside(root, file)}" for use_case, file in files.items()]
     given = [part for one in inside for part in ("--data", one)]
     return _inside(root, "mlops_platform.stack.first_run", "--rows", str(options.rows), *given)
@@ -197,7 +197,15 @@ def stop(root: Path) -> None:
         say("Nothing is running.")
         return
     _compose(root, "stop")
+    left = _containers(f"{LABEL}={project_name(root, os.environ)}", running=True)
+    if left:  # the class archive may still be in the making
+        _docker("stop", *left)
     say("Stopped; all data is kept.")
+
+
+def _containers(label: str, *, running: bool = False) -> list[str]:
+    scope = [] if running else ["--all"]
+    return _output("docker", "ps", *scope, "--quiet", "--filter", f"label={label}").split()
 
 
 def image_ids(project: str) -> list[str]:
@@ -208,21 +216,22 @@ def image_ids(project: str) -> list[str]:
 def remove(root: Path) -> None:
     """Removes this project's containers, networks, volumes and images, and nothing else."""
     project = project_name(root, os.environ)
-    runs = _output("docker", "ps", "--all", "--quiet", "--filter", f"label={TRAINING_LABEL}={project}").split()
-    if runs:
-        _docker("rm", "--force", *runs)
+    containers = [*_containers(f"{LABEL}={project}"), *_containers(f"{TRAINING_LABEL}={project}")]
+    if containers:
+        _docker("rm", "--force", "--volumes", *containers)
     _compose(root, "down", "--volumes", "--remove-orphans")
     images = image_ids(project)
     if images:
         _docker("image", "rm", "--force", *images)
 
 
-def _compose(root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def _compose(root: Path, *arguments: str, environment: Mapping[str, str] | None = None, quiet: bool = False) -> None:
     done = subprocess.run(
         ["docker", "compose", *arguments],
         cwd=str(root),
         env=None if environment is None else dict(environment),
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if quiet else None,
         check=False,
     )
     if done.returncode != 0:

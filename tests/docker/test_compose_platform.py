@@ -263,6 +263,9 @@ def test_a_job_outlives_a_killed_worker_and_others_are_not_starved(platform: Com
         ).text
         return sorted(set(re.findall(r"worker-\d+-([\d.]+)-\d+", page)))
 
+    for worker in master_state(platform)["workers"]:
+        page = httpx.get(f"http://127.0.0.1:{platform.settings.spark_master_ui_port}/proxy/{worker['id']}/", timeout=30)
+        assert (page.status_code, "Spark Worker" in page.text) == (200, True)
     hosts = wait_for("two executors", lambda: (found := executors()) and len(found) == WORKERS and found)
     by_address = {
         address(container): container for container in platform.containers("spark-worker")
