@@ -36,8 +36,8 @@ sys.path.insert(0, str(PROJECT_ROOT))
 CONTESTANTS = ("default", "job", "pandas", "duckdb")
 RUN_DATE = dt.date(2021, 1, 1)
 WARM_UPS = 2
-# what an executor of the platform runs with (spark_jobs/conf/spark-defaults.conf); local mode has no other JVM
-JVM_OPTIONS = "-XX:SharedArchiveFile={archive} -Xshare:auto -Xlog:disable -XX:-UsePerfData -XX:+UseSerialGC"
+Frames = Callable[[], tuple[Any, Any]]
+"""Gives the rows read and the features, lazily."""
 
 Work = Callable[[str], None]
 """Does the work up to a stage: ``read``, ``windows`` or ``write``."""
@@ -67,30 +67,43 @@ def measure(work: Work, stages: tuple[str, ...], runs: int) -> dict[str, float]:
 # --- the contestants: each runs in a child process and prints one line of JSON
 
 
-def spark_contestant(name: str, source: Path, target: Path, runs: int) -> dict[str, Any]:
-    from pyspark.sql import DataFrame, SparkSession
+def default_spark(source: Path) -> tuple[Any, Frames]:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.features.credit_risk import compute
+
+    spark = SparkSession.builder.master("local[2]").getOrCreate()
+
+    def frames() -> tuple[Any, Any]:
+        raw = spark.read.csv(f"file://{source}", header=True, inferSchema=True)
+        return raw, compute(raw, RUN_DATE)
+
+    return spark, frames
+
+
+def job_spark(source: Path) -> tuple[Any, Frames]:
+    from pyspark.sql import SparkSession
 
     from mlops_platform.use_cases import get_use_case
     from spark_jobs import feature_job
-    from spark_jobs.features.credit_risk import compute
     from spark_jobs.snapshot_build import FeatureRun, Features
 
-    started = time.perf_counter()
-    if name == "default":
-        spark = SparkSession.builder.master("local[2]").getOrCreate()
-    else:
-        spark = SparkSession.builder.getOrCreate()
-        feature_job.configure(spark, feature_job.shuffle_partitions(source))
-    session = time.perf_counter() - started
-    spark.sparkContext.setLogLevel("ERROR")
+    spark = SparkSession.builder.getOrCreate()
+    feature_job.configure(spark, feature_job.shuffle_partitions(source))
 
-    def frames() -> tuple[DataFrame, DataFrame]:
-        if name == "default":
-            raw = spark.read.csv(f"file://{source}", header=True, inferSchema=True)
-            return raw, compute(raw, RUN_DATE)
+    def frames() -> tuple[Any, Any]:
         features = Features(spark, FeatureRun(get_use_case("credit_risk"), source, 1, "benchmark", RUN_DATE))
         judged = features.judge(thoroughly=False)
         return judged.valid, features.of(judged)[0]
+
+    return spark, frames
+
+
+def spark_contestant(name: str, source: Path, target: Path, runs: int) -> dict[str, Any]:
+    started = time.perf_counter()
+    spark, frames = (default_spark if name == "default" else job_spark)(source)
+    session = time.perf_counter() - started
+    spark.sparkContext.setLogLevel("ERROR")
 
     def work(stage: str) -> None:
         raw, features = frames()
@@ -99,10 +112,12 @@ def spark_contestant(name: str, source: Path, target: Path, runs: int) -> dict[s
         else:
             (raw if stage == "read" else features).write.format("noop").mode("overwrite").save()
 
-    result = measure(work, ("read", "windows", "write"), runs)
-    plan = frames()[1]._jdf.queryExecution().executedPlan().toString()
+    result = {"session": session, **measure(work, ("read", "windows", "write"), runs)}
+    if runs:  # not in a cold run: to plan once more takes its time
+        plan = frames()[1]._jdf.queryExecution().executedPlan().toString()
+        result["shuffles"] = plan.count("Exchange ")
     spark.stop()
-    return {"session": session, "shuffles": plan.count("Exchange "), **result}
+    return result
 
 
 # DuckDB's own date_sub() takes 28 February for the anniversary of the 29th; the definition says 1 March
@@ -206,12 +221,15 @@ def run_child(name: str, source: Path, target: Path, runs: int, platform: dict[s
     """One process of a contestant: what it printed, its wall time, CPU time and the peak memory of its process tree."""
     import psutil
 
+    from mlops_platform.stack.environment import JVM_EXECUTOR, JVM_QUICK_START
+
     given = ["--child", name, "--source", str(source), "--target", str(target), "--runs", str(runs)]
     environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
     command = [sys.executable, __file__, *given]
     if name == "job":
         environment |= platform
-        options = JVM_OPTIONS.format(archive=platform["MLOPS_CLASS_ARCHIVE"])
+        # what an executor of the platform runs with (spark_jobs/conf/spark-defaults.conf); local mode has no other JVM
+        options = f"{JVM_QUICK_START.format(archive=platform['MLOPS_CLASS_ARCHIVE'])} {JVM_EXECUTOR}"
         spark = ["--master", "local[2]", "--conf", "spark.sql.catalogImplementation=in-memory"]
         submit = PROJECT_ROOT / "spark_jobs" / "bin" / "spark-submit"
         command = [str(submit), *spark, "--driver-java-options", options, __file__, *given]
@@ -273,7 +291,7 @@ def report(rows: int, cold: dict[str, list[dict[str, Any]]], warm: dict[str, dic
         values += [warm.get(name, {}).get(part) for part in ("warm", "read", "windows", "write")]
         split = name in {"default", "job"}
         shown = [f"{v:.1f}" if v is not None and (i < 6 or split) else "-" for i, v in enumerate(values)]
-        print(("{:<9}" + "{:>9}" * (len(head) - 1)).format(name, *shown, int(m.get("shuffles", 0)) or "-"))
+        print(("{:<9}" + "{:>9}" * (len(head) - 1)).format(name, *shown, warm.get(name, {}).get("shuffles", "-")))
     for name, against in (("job", "default"), ("job", "duckdb"), ("job", "pandas")):
         if name in middle and against in middle:
             ratio = middle[name]["cold"] / middle[against]["cold"]

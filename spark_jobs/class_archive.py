@@ -1,15 +1,24 @@
 """Exercises what the platform's JVMs do, so that the JVM writes the classes it loaded to an archive as it ends.
 
-Touches: a session with Hive's catalog and an embedded metastore, a CSV read, windows, parquet written and read, and
+Touches: a session with Hive's catalog and an embedded metastore, the feature job from raw rows to Hive's views, and
 HiveServer2. All of it in a temporary folder.
 """
 
+import datetime as dt
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import SparkSession, Window
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
+
+from mlops_platform.hive_tables import latest_view
+from mlops_platform.lake.layout import Lake
+from mlops_platform.synthetic import generators, get_generator
+from mlops_platform.use_cases import get_use_case
+from spark_jobs.feature_job import configure, run_job
+from spark_jobs.snapshot_build import FeatureRun
+
+ROWS = 1000
 
 
 def exercise(folder: Path) -> None:
@@ -19,30 +28,22 @@ def exercise(folder: Path) -> None:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
         .config("spark.local.dir", str(folder))
-        .config("spark.sql.shuffle.partitions", 2)
         .config("spark.sql.parquet.compression.codec", "zstd")
         .config("spark.serializer", "org.apache.spark.serializer.KryoSerializer")
-        .config("spark.ui.enabled", "false")
+        .config("spark.ui.port", "0")
         .config("spark.hadoop.hive.metastore.uris", "")
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={folder}/db;create=true")
         .config("spark.hadoop.hive.server2.thrift.port", "0")
         .enableHiveSupport()
         .getOrCreate()
     )
-    rows = session.range(1000).selectExpr("id", "id % 7 AS customer", "date'2020-01-01' AS day", "rand(1) AS amount")
-    rows.write.option("header", True).csv(str(folder / "csv"))
-    schema = "id BIGINT, customer INT, day DATE, amount DOUBLE"
-    loans = session.read.schema(schema).csv(str(folder / "csv"), header=True)
-    earlier = Window.partitionBy("customer").orderBy("id").rowsBetween(Window.unboundedPreceding, -1)
-    features = loans.select("*", F.avg("amount").over(earlier).alias("average"), F.lit("1").alias("snapshot"))
-    features.write.partitionBy("snapshot").parquet(str(folder / "features"))
-    session.sql(
-        "CREATE EXTERNAL TABLE features (id BIGINT, customer INT, average DOUBLE) PARTITIONED BY (snapshot STRING) "
-        f"STORED AS PARQUET LOCATION '{folder}/features'"
-    )
-    session.sql("MSCK REPAIR TABLE features")
-    session.sql("CREATE VIEW latest AS SELECT customer, max(id) AS id FROM features GROUP BY customer")
-    session.sql("SELECT f.* FROM features f JOIN latest USING (id)").collect()
+    configure(session, partitions=2)
+    use_case = get_use_case(generators()[0])
+    raw = folder / "raw.csv"
+    get_generator(use_case.name).write_csv(raw, ROWS, seed=1)
+    run = FeatureRun(use_case, raw, 1, "exercise", dt.date(2021, 1, 1))
+    run_job(run, Lake(folder / "lake"), 1, lambda _: session)
+    session.table(latest_view(use_case)).collect()
     jvm: Any = session._jvm
     jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2.startWithContext(
         session._jsparkSession.sqlContext()

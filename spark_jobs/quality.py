@@ -13,6 +13,7 @@ if anything is wrong with it. What one row does not tell needs the thorough judg
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
@@ -22,44 +23,49 @@ from spark_jobs import raw_rows
 from spark_jobs.raw_rows import Rule
 
 REASONS = "reasons"
-_KEY, _CONTENT, _REPEATED = "_key", "_content", "_repeated"
+_KEY, _CONTENT, _REPEATED, _REJECTED = "_key", "_content", "_repeated", "_rejected"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """``valid``: raw columns, typed. ``rejected``: raw columns as text, and ``reasons``, an array of rules.
+    """``valid``: raw columns, typed. ``counts`` holds ``read``, the rows of the file, once they were computed.
 
-    ``counts`` holds ``read``, the number of rows in the file, once the valid rows were computed.
+    ``rejected`` gives the raw columns as text, and ``reasons``, an array of rules. It is called only where a row was
+    rejected: to plan it takes as long as to plan the valid rows, and most files have none.
     """
 
     valid: DataFrame
-    rejected: DataFrame
+    rejected: Callable[[], DataFrame]
     counts: Observation
 
 
 def judge_quickly(rows: DataFrame, use_case: UseCase) -> Judged:
     """Judges each row by itself."""
-    counted, counts = _counted(rows)
-    return Judged(_good(counted, use_case).selectExpr(*raw_rows.typed(use_case)), _bad(rows, use_case), counts)
+    rejects = raw_rows.any_of(raw_rows.row_rules(use_case)).alias(_REJECTED)
+    judged = raw_rows.with_values(rows, use_case).select(*map(F.expr, raw_rows.typed(use_case)), rejects)
+    # counted after the values are there: what is observed is a barrier, below which a filter would parse them again
+    counted, counts = _counted(judged)
+    return Judged(counted.where(f"NOT {_REJECTED}").drop(_REJECTED), partial(_bad, rows, use_case), counts)
 
 
 def judge_thoroughly(rows: DataFrame, use_case: UseCase, compute: Callable[[DataFrame], DataFrame]) -> Judged:
     """Judges each row by itself, by the other rows of its key, and by the features that come of it."""
     counted, counts = _counted(rows)
     keyed = _keyed(_good(rows, use_case), use_case)
-    single = keyed.where(~F.col(_REPEATED))
+    single = keyed.where(f"NOT {_REPEATED}")
     broken = compute(single.selectExpr(*raw_rows.typed(use_case))).select(
         F.col(use_case.row_key).alias(_KEY), raw_rows.reasons(feature_rules(use_case)).alias(REASONS)
     )
     broken = broken.where(F.size(REASONS) > 0)
-    rejected = (
-        _bad(rows, use_case)
-        .unionByName(keyed.where(_REPEATED).select(*use_case.raw_columns, _repeated_reason(use_case)))
-        .unionByName(single.join(broken, on=_KEY, how="inner").select(*use_case.raw_columns, REASONS))
-    )
+
+    def rejected() -> DataFrame:
+        repeated = keyed.where(_REPEATED).select(*use_case.raw_columns, _repeated_reason(use_case))
+        out_of_range = single.join(broken, on=_KEY, how="inner").select(*use_case.raw_columns, REASONS)
+        return _bad(rows, use_case).unionByName(repeated).unionByName(out_of_range)
+
     valid = (
         _keyed(_good(counted, use_case), use_case)
-        .where(~F.col(_REPEATED))
+        .where(f"NOT {_REPEATED}")
         .join(broken, on=_KEY, how="left_anti")
         .selectExpr(*raw_rows.typed(use_case))
     )
@@ -85,23 +91,23 @@ def _counted(rows: DataFrame) -> tuple[DataFrame, Observation]:
 
 
 def _good(rows: DataFrame, use_case: UseCase) -> DataFrame:
-    return rows.where(~raw_rows.any_of(raw_rows.row_rules(use_case)))
+    return raw_rows.with_values(rows, use_case).where(~raw_rows.any_of(raw_rows.row_rules(use_case)))
 
 
 def _bad(rows: DataFrame, use_case: UseCase) -> DataFrame:
     rules = raw_rows.row_rules(use_case)
-    return rows.where(raw_rows.any_of(rules)).select(*use_case.raw_columns, raw_rows.reasons(rules).alias(REASONS))
+    bad = raw_rows.with_values(rows, use_case).where(raw_rows.any_of(rules))
+    return bad.select(*use_case.raw_columns, raw_rows.reasons(rules).alias(REASONS))
 
 
 def _keyed(rows: DataFrame, use_case: UseCase) -> DataFrame:
     """Adds the key as a value, by which 7 and 07 are one key, and whether the row is rejected for having it."""
-    content = F.xxhash64(*use_case.raw_columns)
+    content = F.xxhash64(*use_case.raw_columns).alias(_CONTENT)
     same_key = Window.partitionBy(_KEY)
     differ = F.min(_CONTENT).over(same_key) != F.max(_CONTENT).over(same_key)
     is_copy = F.row_number().over(same_key.orderBy(F.col(_CONTENT).asc())) > 1
-    key = F.expr(raw_rows.value(use_case.raw_column(use_case.row_key)))
-    keyed = rows.select(*use_case.raw_columns, key.alias(_KEY), content.alias(_CONTENT))
-    return keyed.select(*use_case.raw_columns, _KEY, (differ | is_copy).alias(_REPEATED))
+    keyed = rows.select("*", F.expr(raw_rows.row_key(use_case)).alias(_KEY), content)
+    return keyed.select("*", (differ | is_copy).alias(_REPEATED)).drop(_CONTENT)
 
 
 def _repeated_reason(use_case: UseCase) -> Column:

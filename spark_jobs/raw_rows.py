@@ -20,6 +20,7 @@ from mlops_platform.hive_tables import text_literal
 from mlops_platform.use_case import HIVE_TYPES, Feature, RawColumn, UseCase
 
 MALFORMED = "_malformed"
+VALUE_PREFIX = "_value_of_"
 DATE_LENGTH = len("2019-02-01")
 
 Rule = tuple[str, str]
@@ -38,31 +39,40 @@ def read_text(session: SparkSession, location: str, use_case: UseCase) -> DataFr
     )
 
 
+def with_values(rows: DataFrame, use_case: UseCase) -> DataFrame:
+    """The rows of text, and beside each column that is no text its value: null if the text is none of its type.
+
+    The rules and the features both ask for these columns, so that each field is parsed once.
+    """
+    values = [f"{_parsed(column)} AS {_value(column)}" for column in use_case.raw if column.type != "string"]
+    return rows.selectExpr("*", *values)
+
+
 def row_rules(use_case: UseCase) -> list[Rule]:
-    """What may be wrong with a row of text, seen by itself."""
+    """What may be wrong with a row of text and values, seen by itself."""
     rules: list[Rule] = [(f"row: not {len(use_case.raw)} fields", f"{MALFORMED} IS NOT NULL")]
     needed = {use_case.row_key, use_case.entity_key, use_case.event_time}
     for column in use_case.raw:
-        text, parsed = f"`{column.name}`", value(column)
+        text, value = f"`{column.name}`", _value(column)
         if column.name in needed or not column.nullable:
             # a line with too few fields says so once, not for every field that is not there
             rules.append((f"{column.name}: missing", f"{text} IS NULL AND {MALFORMED} IS NULL"))
         if column.type != "string":
-            rules.append((f"{column.name}: no {column.type}", f"{text} IS NOT NULL AND {parsed} IS NULL"))
-        rules += bounds(column, text, parsed)
+            rules.append((f"{column.name}: no {column.type}", f"{text} IS NOT NULL AND {value} IS NULL"))
+        rules += bounds(column, text, value)
     return rules
 
 
-def bounds(column: RawColumn | Feature, text: str, parsed: str) -> list[Rule]:
+def bounds(column: RawColumn | Feature, text: str, value: str) -> list[Rule]:
     """What the spec says of a value: the values allowed, by their text, the least and the greatest."""
     rules: list[Rule] = []
     if column.allowed:
         allowed = ", ".join(text_literal(value) for value in column.allowed)
         rules.append((f"{column.name}: not allowed", f"{text} NOT IN ({allowed})"))
     if column.minimum is not None:
-        rules.append((f"{column.name}: below minimum", f"{parsed} < {column.minimum!r}D"))
+        rules.append((f"{column.name}: below minimum", f"{value} < {column.minimum!r}D"))
     if column.maximum is not None:
-        rules.append((f"{column.name}: above maximum", f"{parsed} > {column.maximum!r}D"))
+        rules.append((f"{column.name}: above maximum", f"{value} > {column.maximum!r}D"))
     return rules
 
 
@@ -78,15 +88,28 @@ def reasons(rules: list[Rule]) -> Column:
 
 
 def typed(use_case: UseCase) -> list[str]:
-    """The raw columns with the types of the spec, out of the columns of text, for ``selectExpr``."""
-    return [f"{value(column)} AS `{column.name}`" for column in use_case.raw]
+    """The raw columns with the types of the spec, out of the columns of text and values, for ``selectExpr``."""
+    return [f"{_value(column)} AS `{column.name}`" for column in use_case.raw]
 
 
-def value(column: RawColumn) -> str:
-    """The column's text as a value of its type, null if it is none."""
+def row_key(use_case: UseCase) -> str:
+    """The value of the row key: 7 and 07 are one."""
+    return _value(use_case.raw_column(use_case.row_key))
+
+
+def is_finite(value: str) -> str:
+    """Whether a double is a number: neither infinite nor NaN."""
+    # NaN is greater than infinity in Spark's order
+    return f"abs({value}) < double('infinity')"
+
+
+def _value(column: RawColumn) -> str:
+    """The column that holds the value: of text, the text itself."""
+    return f"`{column.name}`" if column.type == "string" else f"`{VALUE_PREFIX}{column.name}`"
+
+
+def _parsed(column: RawColumn) -> str:
     text = f"`{column.name}`"
-    if column.type == "string":
-        return text
     parsed = f"try_cast({text} AS {HIVE_TYPES[column.type]})"
     if column.type == "date":
         # a cast alone would take 2019 for the first of January
@@ -94,9 +117,3 @@ def value(column: RawColumn) -> str:
     if column.type == "double":
         return f"IF({is_finite(parsed)}, {parsed}, NULL)"
     return parsed
-
-
-def is_finite(parsed: str) -> str:
-    """Whether a double is a number: neither infinite nor NaN."""
-    # NaN is greater than infinity in Spark's order
-    return f"abs({parsed}) < double('infinity')"

@@ -148,7 +148,7 @@ def build(session: SparkSession, run: FeatureRun, attempt: Attempt, watch: Stopw
     found: tuple[RuleFinding, ...] = ()
     if counts.rejected:
         with watch.step("quarantine"):
-            rejected.write.parquet(uri(quarantine), mode="overwrite", compression="zstd")
+            rejected().write.parquet(uri(quarantine), mode="overwrite", compression="zstd")
             found = written_features.findings(quarantine)
     verdict = accept(use_case, counts, found)
     with watch.step("checks"):
@@ -187,7 +187,7 @@ def rehearse(session: SparkSession, run: FeatureRun) -> Quality:
     judged = features.judge(thoroughly=True)
     computed, counts = features.of(judged)
     computed.write.format("noop").mode("overwrite").save()
-    rules = judged.rejected.select(F.explode(REASONS).alias("rule")).groupBy("rule").count()
+    rules = judged.rejected().select(F.explode(REASONS).alias("rule")).groupBy("rule").count()
     rows = rules.orderBy(F.desc("count"), "rule").collect()
     found = tuple(RuleFinding(rule=row["rule"], rows=row["count"]) for row in rows)
     return accept(run.use_case, counts(), found)
@@ -227,8 +227,8 @@ def accept(use_case: UseCase, counts: Counts, found: Sequence[RuleFinding]) -> Q
     return verdict
 
 
-def _write(features: Features, folder: Path, *, thoroughly: bool) -> tuple[DataFrame, Counts]:
-    """Writes the features; returns the rejected rows, still to be computed, and the counts."""
+def _write(features: Features, folder: Path, *, thoroughly: bool) -> tuple[Callable[[], DataFrame], Counts]:
+    """Writes the features; returns what gives the rejected rows, and the counts."""
     judged = features.judge(thoroughly=thoroughly)
     computed, counts = features.of(judged)
     computed.write.parquet(uri(folder), mode="overwrite", compression="zstd")

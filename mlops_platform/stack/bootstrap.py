@@ -104,7 +104,8 @@ def _once(what: str, content: str, *arguments: str, uv: Path) -> None:
     if stamp.exists() and stamp.read_text(encoding="utf-8") == content:
         return
     say(f"Installing {what}")
-    _run(uv, "pip", "install", "--quiet", "--python", PYTHON, *arguments)
+    # compiled once: else ten services would do it at the same time, in their first start
+    _run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *arguments)
     stamp.write_text(content, encoding="utf-8")
 
 
