@@ -88,13 +88,18 @@ def _train_in_lake(job: dict[str, str]) -> TrainingVerdict:
         )
     run_folder = lake.models(use_case.name) / snapshot_id(job["run_id"])
     folders = JobFolders(prefix=run_folder / "job", candidates=run_folder)
-    container.lay_out(folders, {**job, "git_sha": _git_sha()}, lake.root / snapshot.features_path)
+    container.lay_out(folders, {**job, "git_sha": git_sha()}, lake.root / snapshot.features_path)
     uri = os.environ.get(TRACKING_URI) or settings.mlflow_url
     return container.run(folders, {}, Registry(uri))
 
 
-def _git_sha() -> str:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+def git_sha() -> str:
+    """The commit of the code, ``unknown`` where there is no git or this is no clone."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
     return found.stdout.strip() or "unknown"
 
 
