@@ -233,8 +233,11 @@ def list_models(use_case: UseCaseArgument, *, json: Json = False) -> None:
 
 
 def _add(use_case: str, file: Path) -> None:
-    manifest = Datasets(Lake(load_settings().lake_root), get_use_case(use_case)).add(file)
-    typer.echo(f"dataset {manifest.version} of {use_case}: {manifest.rows} rows")
+    datasets = Datasets(Lake(load_settings().lake_root), get_use_case(use_case))
+    before = {known.version for known in datasets.list()}
+    manifest = datasets.add(file)
+    known = ", which was there already" if manifest.version in before else ""
+    typer.echo(f"dataset {manifest.version} of {use_case}: {manifest.rows} rows{known}")
 
 
 def _ask_service(what: str, entity_id: str, use_case: str | None) -> Any:

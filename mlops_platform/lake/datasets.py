@@ -63,18 +63,15 @@ class Datasets:
         if source.is_dir():
             raise RawDataError(f"{source} is a directory", remedy="name one CSV file")
         if not source.is_file():
-            raise RawDataError(f"{source} does not exist", remedy="name one CSV file")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._folder / ".lock"):
-            # the lock is ours, so whoever left these is dead
-            for leftover in self._folder.glob(f"{_DRAFT_PREFIX}*"):
-                shutil.rmtree(leftover)
-            draft = self._folder / f"{_DRAFT_PREFIX}{uuid.uuid4().hex}"
-            draft.mkdir()
-            try:
-                return self._add(source, draft)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
+            what = "is no regular file" if source.exists() else "does not exist"
+            raise RawDataError(f"{source} {what}", remedy="name one CSV file")
+        try:
+            return self._add_locked(source)
+        except OSError as error:
+            raise RawDataError(
+                f"{source} could not be stored: {error.strerror} ({error.filename or self._folder})",
+                remedy="see that you may read the file and that the disk has room for it, and add it again",
+            ) from None
 
     def get(self, version: int) -> DatasetManifest:
         """One version; 0 is the latest.
@@ -118,6 +115,19 @@ class Datasets:
                 f"{manifest.file} was changed after it arrived: its sha256 is {found}, expected {manifest.sha256}",
                 remedy=remedy,
             )
+
+    def _add_locked(self, source: Path) -> DatasetManifest:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._folder / ".lock"):
+            # the lock is ours, so whoever left these is dead
+            for leftover in self._folder.glob(f"{_DRAFT_PREFIX}*"):
+                shutil.rmtree(leftover)
+            draft = self._folder / f"{_DRAFT_PREFIX}{uuid.uuid4().hex}"
+            draft.mkdir()
+            try:
+                return self._add(source, draft)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
 
     def _add(self, source: Path, draft: Path) -> DatasetManifest:
         copy = draft / "copy"

@@ -48,7 +48,7 @@ def start_arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", action="append", default=[], metavar="USE_CASE=FILE", help="a CSV to use instead; may be repeated"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="Spark workers (default 1)")
+    parser.add_argument("--workers", type=int, metavar="N", help="Spark workers, now and in later starts (default 1)")
     parser.add_argument("--check", action="store_true", help="only say what stands in the way of a start")
     return parser
 
@@ -203,13 +203,20 @@ def start(command: str, arguments: list[str]) -> int:
     state = state_dir(ROOT, variables(ROOT, os.environ))
     if mode == "docker":
         with lock(state):
-            set_value(ROOT / ".env", "MLOPS_MODE", mode)
+            _remember(mode, options.workers)
             install_command_line()
             return compose.start(ROOT, options)
     with lock(state):
-        set_value(ROOT / ".env", "MLOPS_MODE", mode)
+        _remember(mode, options.workers)
         install(dev=False)
     return _in_environment("start", *arguments)
+
+
+def _remember(mode: str, workers: int | None) -> None:
+    """What was asked for holds for the starts to come."""
+    set_value(ROOT / ".env", "MLOPS_MODE", mode)
+    if workers is not None:
+        set_value(ROOT / ".env", "MLOPS_SPARK_WORKERS", str(workers))
 
 
 def choose_mode(asked: str) -> str:

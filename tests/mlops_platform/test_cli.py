@@ -77,7 +77,7 @@ def test_help_names_every_command(mlops: Mlops) -> None:
 def test_generated_data_is_a_dataset_once_per_seed(mlops: Mlops) -> None:
     generate = ("data", "generate", "credit_risk", "--rows", "50", "--seed", "7")
     assert mlops(*generate) == Outcome(0, "dataset 1 of credit_risk: 50 rows\n", "")
-    assert mlops(*generate) == Outcome(0, "dataset 1 of credit_risk: 50 rows\n", "")
+    assert mlops(*generate) == Outcome(0, "dataset 1 of credit_risk: 50 rows, which was there already\n", "")
     (listed,) = json.loads(mlops("data", "list", "credit_risk", "--json").out)
     assert (listed["version"], listed["rows"], listed["source"]) == (1, 50, "generated-50-rows-seed-7.csv")
     header, row = mlops("data", "list", "credit_risk").out.splitlines()

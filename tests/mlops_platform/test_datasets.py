@@ -1,4 +1,6 @@
 import gzip
+import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -142,6 +144,27 @@ def test_a_directory_and_a_missing_file_are_named(datasets: Datasets, tmp_path: 
     with pytest.raises(RawDataError) as caught:
         datasets.add(tmp_path / "none.csv")
     assert str(caught.value) == f"{tmp_path / 'none.csv'} does not exist. Remedy: name one CSV file"
+
+
+def test_a_pipe_is_not_waited_for(datasets: Datasets, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RawDataError) as caught:
+        datasets.add(tmp_path / "pipe")
+    assert str(caught.value) == f"{tmp_path / 'pipe'} is no regular file. Remedy: name one CSV file"
+
+
+def test_without_room_nothing_is_stored_and_the_reason_is_said(datasets: Datasets, arrived: Path, header: str) -> None:
+    arrived.write_text(header + ROW * 1000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(RawDataError) as caught:
+            datasets.add(arrived)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"{arrived} could not be stored: File too large (")
+    assert datasets.list() == []
+    assert [path.name for path in arrived.parent.glob("lake/raw/credit_risk/*")] == [".lock"]
 
 
 def test_an_unknown_version_names_the_known_ones(datasets: Datasets, arrived: Path, header: str) -> None:
