@@ -1,13 +1,23 @@
 """Fixtures that every part of the suite may use."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from mlops_platform.settings import load_settings
+from mlops_platform.stack.java import java_home
 from mlops_platform.use_case import UseCase
 from mlops_platform.use_cases import get_use_case
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Spark's tests find Java where the platform finds it: a machine without one has what was brought."""
+    home = java_home(load_settings().state_dir, os.environ)
+    if home is not None:
+        os.environ["JAVA_HOME"] = str(home)
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,12 @@ def _listener_from_proc(port: int) -> int | None:
 
 
 def _program(pid: int) -> str:
-    return Path(_output("ps", "-o", "comm=", "-p", str(pid)).strip()).name or "a program"
+    name = Path(f"/proc/{pid}/comm")  # a machine may be without ps
+    try:
+        found = name.read_text() if name.exists() else _output("ps", "-o", "comm=", "-p", str(pid))
+    except OSError:
+        found = ""
+    return Path(found.strip()).name or "a program"
 
 
 def _belongs_to(pid: int, state: Path) -> bool:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mlops_platform.settings import PlatformSettings
@@ -25,9 +26,8 @@ def taken_port() -> Iterator[int]:
 
 def test_a_port_in_use_is_named_with_its_program_and_its_variable(taken_port: int, tmp_path: Path) -> None:
     finding = preflight.check_port("MLOPS_AIRFLOW_PORT", taken_port, tmp_path)
-    program = subprocess.check_output(["ps", "-o", "comm=", "-p", str(os.getpid())], text=True).strip()
     assert str(finding) == (
-        f"port {taken_port} (airflow) is in use by {Path(program).name} (pid {os.getpid()}). "
+        f"port {taken_port} (airflow) is in use by {psutil.Process().name()} (pid {os.getpid()}). "
         "Remedy: stop what uses it, or set MLOPS_AIRFLOW_PORT in .env to a free port"
     )
 

@@ -114,13 +114,20 @@ def test_stopping_what_does_not_run_stops_nothing(settings: PlatformSettings) ->
 
 def test_leftovers_of_a_killed_supervisor_are_stopped_and_nothing_else(settings: PlatformSettings) -> None:
     environment = {**os.environ, "MLOPS_STARTED_BY": str(settings.state_dir)}
-    leftover = subprocess.Popen(["sleep", "600"], env=environment)
-    bystander = subprocess.Popen(["sleep", "600"])
+    # a process that echoes has begun; before that the kernel may not show its environment yet
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    leftover = subprocess.Popen(["cat"], env=environment, **pipes)
+    bystander = subprocess.Popen(["cat"], **pipes)
     try:
+        for process in (leftover, bystander):
+            process.stdin.write("here\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "here\n"
         assert stop_services(settings) == 1
         leftover.wait(timeout=10)
         assert bystander.poll() is None
     finally:
         for process in (leftover, bystander):
             process.kill()
+            process.communicate()
             process.wait(timeout=10)
