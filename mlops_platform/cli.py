@@ -8,13 +8,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
-import httpx
 import typer
 
 from mlops_platform.airflow_api import AirflowClient
-from mlops_platform.cli_output import as_json, results_content, results_text, status_text, table
+from mlops_platform.cli_output import as_json, replay_text, results_content, results_text, status_text, table
 from mlops_platform.doctor import examine
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
@@ -31,6 +29,7 @@ from mlops_platform.pipeline import (
     start_training,
 )
 from mlops_platform.rollback import roll_back
+from mlops_platform.service_api import PredictionService, Routing
 from mlops_platform.settings import PROJECT_ROOT, load_settings
 from mlops_platform.stack import compose
 from mlops_platform.stack.installation import Refused
@@ -158,13 +157,69 @@ def doctor(*, json: Json = False) -> None:
 @app.command()
 def predict(entity_id: EntityId, use_case: UseCaseOption = None) -> None:
     """Ask the prediction service for the prediction of one id."""
-    typer.echo(as_json(_ask_service("predict", entity_id, use_case)))
+    service, name = _service_for(use_case)
+    typer.echo(as_json(service.prediction(name, entity_id)))
 
 
 @app.command()
 def features(entity_id: EntityId, use_case: UseCaseOption = None) -> None:
     """Ask the prediction service for the latest features of one id."""
-    typer.echo(as_json(_ask_service("features", entity_id, use_case)))
+    service, name = _service_for(use_case)
+    typer.echo(as_json(service.features(name, entity_id)))
+
+
+@app.command()
+def replay(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="the request_id of an earlier answer")],
+    *,
+    json: Json = False,
+) -> None:
+    """Give an earlier answer again, from the snapshot and the model of that time.
+
+    The exit code is 1 if it is not the one that the prediction log has.
+    """
+    found = PredictionService(load_settings()).replay(request_id)
+    typer.echo(as_json(found) if json else replay_text(found))
+    if not all(answer["same"] for answer in found["answers"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+def rollback(
+    use_case: UseCaseArgument,
+    to: Annotated[
+        str | None, typer.Option(help="the version [default: the champion before]", metavar="VERSION")
+    ] = None,
+) -> None:
+    """Make an earlier model the champion again, in the registry and in the prediction service."""
+    done = PredictionService(load_settings()).roll_back(get_use_case(use_case).name, to)
+    typer.echo(f"champion is version {done.champion}, before it was {done.before or 'none'}")
+
+
+@app.command()
+def routing(
+    use_case: UseCaseArgument,
+    *,
+    challenger_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="share of the ids that the challenger answers, by id")
+    ] = None,
+    shadow: Annotated[
+        bool | None, typer.Option("--shadow/--no-shadow", help="the challenger predicts beside, for the log only")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show who answers, the champion or the challenger; with an option, set it while the service runs."""
+    service, name = PredictionService(load_settings()), get_use_case(use_case).name
+    found = service.routing(name)
+    share = found.challenger_share if challenger_share is None else challenger_share
+    wanted = Routing(share, found.shadow if shadow is None else shadow)
+    if wanted != found:
+        found = service.set_routing(name, wanted)
+    if json:
+        typer.echo(as_json(dataclasses.asdict(found)))
+    else:
+        typer.echo(f"the challenger answers {found.challenger_share:.6g} of the ids")
+        typer.echo(f"shadow predictions are {'on' if found.shadow else 'off'}")
 
 
 @data.command("generate")
@@ -240,32 +295,9 @@ def _add(use_case: str, file: Path) -> None:
     typer.echo(f"dataset {manifest.version} of {use_case}: {manifest.rows} rows{known}")
 
 
-def _ask_service(what: str, entity_id: str, use_case: str | None) -> Any:
+def _service_for(use_case: str | None) -> tuple[PredictionService, str]:
     settings = load_settings()
-    name = get_use_case(use_case or settings.serving_default_use_case).name
-    try:
-        with httpx.Client(timeout=30, trust_env=False) as client:
-            answer = client.get(f"{settings.serving_url}/v1/{name}/{what}/{quote(entity_id, safe='')}")
-        content = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise PlatformError(
-            f"the prediction service does not answer at {settings.serving_url} ({str(error) or type(error).__name__})",
-            remedy="see which services run with `mlops status`; start them with ./start.sh",
-        ) from None
-    if not answer.is_success:
-        raise PlatformError(
-            f"the prediction service answered {answer.status_code}: {content.get('detail', 'no detail')}",
-            remedy=_remedy(answer.status_code, name),
-        )
-    return content
-
-
-def _remedy(status_code: int, use_case: str) -> str:
-    if status_code == httpx.codes.NOT_FOUND:
-        return f"ask for an id that the published snapshot holds; see `mlops snapshots list {use_case}`"
-    if status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        return f"publish a snapshot and a champion with `mlops run {use_case} features`"
-    return "correct the id"
+    return PredictionService(settings), get_use_case(use_case or settings.serving_default_use_case).name
 
 
 def _show_results(features: FeaturesResult | None, training: TrainingResult | None, *, json: bool) -> None:

@@ -87,3 +87,20 @@ def _use_case_text(found: UseCaseStatus) -> str:
 def _run_line(run: RunStatus) -> str:
     note = "".join(f"\n      {line}" for line in (run.note or "").splitlines())
     return f"  last run   {run.dag_id}: {run.state}, {_cell(run.started)} ({run.run_id}){note}"
+
+
+def replay_text(content: Mapping[str, Any]) -> str:
+    """One line per answer of a request: what was recorded, and what comes out now if that is something else."""
+    return "\n".join(_replayed_line(answer) for answer in content["answers"])
+
+
+def _replayed_line(answer: Mapping[str, Any]) -> str:
+    subject = f"row {answer['position']}" if answer["id"] is None else f"id {answer['id']}"
+    by = f"{answer['variant']}, version {answer['model_version']}{'' if answer['served'] else ', not served'}"
+    features = f"features from the {answer['features_from']}"
+    recorded, replayed = (
+        f"prediction {one['prediction']}, probability {one['probability']}"
+        for one in (answer["recorded"], answer["replayed"])
+    )
+    verdict = "the same again" if answer["same"] else f"NOT the same again: {replayed}"
+    return f"{subject} ({by}; {features}): {recorded}; {verdict}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import ModelError, PlatformError
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -17,6 +17,10 @@ CHALLENGER = "challenger"
 
 class RegistryDown(PlatformError):
     """The registry gave no usable answer; what is loaded goes on."""
+
+
+class _NotFound(RegistryDown):
+    """It has nothing of this name, or another program answers at its address."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,19 @@ class ModelRegistry:
         }
 
     async def version(self, name: str, version: str) -> RegisteredVersion:
-        answer = await self._call("GET", "model-versions/get", params={"name": name, "version": version})
+        """One version.
+
+        Raises:
+            RegistryDown: the registry did not answer.
+            ModelError: it has no such version.
+        """
+        try:
+            answer = await self._call("GET", "model-versions/get", params={"name": name, "version": version})
+        except _NotFound:
+            raise ModelError(
+                f"the registry has no version {version} of {name}",
+                remedy=f"see which it has with `mlops models list {name}`",
+            ) from None
         return _version(answer["model_version"])
 
     async def versions(self, name: str) -> list[RegisteredVersion]:
@@ -83,14 +99,15 @@ class ModelRegistry:
         try:
             answer = await self._client.request(method, f"{self._url}/api/2.0/mlflow/{path}", **arguments)
             if answer.status_code != httpx.codes.OK:
-                raise self._down(f"{path}: HTTP {answer.status_code}")
+                kind = _NotFound if answer.status_code == httpx.codes.NOT_FOUND else RegistryDown
+                raise self._down(f"{path}: HTTP {answer.status_code}", kind)
             content: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise self._down(f"{path}: {type(error).__name__}") from error
         return content
 
-    def _down(self, found: str) -> RegistryDown:
-        return RegistryDown(f"MLflow's registry at {self._url} ({found})", remedy="see that MLflow runs: mlops status")
+    def _down(self, found: str, kind: type[RegistryDown] = RegistryDown) -> RegistryDown:
+        return kind(f"MLflow's registry at {self._url} ({found})", remedy="see that MLflow runs: mlops status")
 
 
 def _version(entry: dict[str, Any]) -> RegisteredVersion:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sklearn.pipeline import Pipeline
 
+from mlops_platform.cli import main
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from serving.service import Service, create_app
@@ -63,6 +64,26 @@ def installation(settings: PlatformSettings, credit_risk: UseCase, forest: Train
     publish_snapshot(settings, credit_risk, "first")
     keep_model(settings, "credit_risk", "1", forest.folder, alias="champion")
     return settings
+
+
+class Mlops(Protocol):
+    def __call__(self, settings: PlatformSettings, *arguments: str) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def mlops(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Mlops:
+    """Runs ``mlops`` in this process, for the service of some settings. Gives its exit code and what it printed."""
+
+    def run(settings: PlatformSettings, *arguments: str) -> tuple[int, str, str]:
+        token = settings.serving_admin_token
+        monkeypatch.setenv("MLOPS_MODE", "local")
+        monkeypatch.setenv("MLOPS_SERVING_PORT", str(settings.serving_port))
+        monkeypatch.setenv("MLOPS_SERVING_ADMIN_TOKEN", token.get_secret_value() if token else "")
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
 
 
 class Serve(Protocol):

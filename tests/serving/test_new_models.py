@@ -15,7 +15,7 @@ from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from mlops_platform.use_cases import get_use_case
-from tests.serving.conftest import Serve, Trained
+from tests.serving.conftest import Mlops, Serve, Trained
 from tests.serving.installation import ROWS, publish_snapshot
 from tests.serving.processes import Registry, free_port, mlflow_server, service_process, wait_until
 from tests.serving.test_lookups_and_predictions import expected_probability
@@ -117,6 +117,32 @@ def test_promotion_rollback_and_publication_under_load_fail_nothing_and_mix_noth
     assert set(found) == {("1", "first"), ("2", "first"), ("2", "second"), ("1", "second")}
     assert found["1", "first"].pop() == pytest.approx(expected_probability(forest, ENTITY), abs=1e-9)
     assert found["2", "first"].pop() == pytest.approx(expected_probability(regression, ENTITY), abs=1e-9)
+
+
+def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
+    connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained, mlops: Mlops
+) -> None:
+    def rollback(*to: str) -> tuple[int, str, str]:
+        return mlops(connected, "rollback", "credit_risk", *to)
+
+    def answering() -> str:
+        answer = httpx.get(f"{connected.serving_url}/predict/{ENTITY}", trust_env=False)
+        return str(answer.json()["model_version"])
+
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    with service_process(connected):
+        registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
+        wait_until(lambda: answering() == "2", "the promoted version answers", 30)
+        assert rollback() == (0, "champion is version 1, before it was 2\n", "")
+        assert answering() == "1"
+        assert rollback("--to", "2") == (0, "champion is version 2, before it was 1\n", "")
+        assert answering() == "2"
+        refused = (
+            "error: the prediction service answered 409: version 9 of credit_risk: the registry has no version 9 of "
+            "credit_risk. Remedy: see which it has with `mlops models list credit_risk`\n"
+        )
+        assert rollback("--to", "9") == (1, "", refused)
+        assert answering() == "2"
 
 
 def damaged(model: Path, folder: Path, file: str) -> Path:

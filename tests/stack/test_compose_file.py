@@ -46,6 +46,16 @@ def test_every_variable_that_is_passed_on_is_a_setting(file: dict[str, Any]) -> 
     assert passed <= known
 
 
+def test_mlops_inside_reaches_the_prediction_service_as_its_administrator(file: dict[str, Any]) -> None:
+    inside, service = (file["services"][name]["environment"] for name in (compose.INSIDE, "serving"))
+    assert inside["MLOPS_SERVING_HOST"] == "serving"
+    for name in ("MLOPS_SERVING_PORT", "MLOPS_SERVING_DEFAULT_USE_CASE", "MLOPS_SERVING_ADMIN_TOKEN"):
+        assert (name in inside, inside.get(name)) == (True, service[name])
+    # what the other Airflow services have, it has as well
+    others = file["services"]["airflow-triggerer"]["environment"]
+    assert {name: inside[name] for name in others} == others
+
+
 def test_each_service_is_launched_by_the_command_of_the_local_mode(file: dict[str, Any]) -> None:
     local = {service.name: service for service in services(PlatformSettings())}
     local["spark-worker"] = local.pop("spark-worker-1")

@@ -1,0 +1,147 @@
+"""The prediction service from outside: its HTTP API, with errors that say what to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.settings import PlatformSettings
+
+# The service itself gives up after 60 s, and says so.
+_TIMEOUT = 75.0
+_REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+_REMEDY_FOLLOWS = ". Remedy: "
+
+
+class ServiceError(PlatformError):
+    """The prediction service cannot be reached, or refuses what it was asked."""
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """The version that is the champion now, and the one that was (None for none)."""
+
+    champion: str
+    before: str | None
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Share of the ids that the challenger answers; in the shadow it predicts the others' as well, for the log only."""
+
+    challenger_share: float
+    shadow: bool
+
+
+class PredictionService:
+    """What the command line asks of the service. It shows the admin token wherever there is one."""
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        self._settings = settings
+
+    def prediction(self, use_case: str, entity_id: str) -> Any:
+        """The answer of ``GET /v1/<use_case>/predict/<id>``."""
+        return self._ask_for_id(use_case, "predict", entity_id)
+
+    def features(self, use_case: str, entity_id: str) -> Any:
+        """The answer of ``GET /v1/<use_case>/features/<id>``."""
+        return self._ask_for_id(use_case, "features", entity_id)
+
+    def roll_back(self, use_case: str, version: str | None) -> Rollback:
+        """Make this version the champion; without one, the champion before the present one.
+
+        Raises:
+            ServiceError: there is no such version, or none before; nothing was changed.
+        """
+        versions = f"`mlops models list {use_case}`"
+        content = self._administer(
+            "POST",
+            f"{_part(use_case)}/rollback",
+            {
+                httpx.codes.CONFLICT: f"name a version with --to; see which there are with {versions}",
+                httpx.codes.UNPROCESSABLE_ENTITY: f"give --to the number of a version; see {versions}",
+            },
+            json={"version": version},
+        )
+        return Rollback(champion=content["champion"], before=content["before"])
+
+    def routing(self, use_case: str) -> Routing:
+        """Who answers now."""
+        return _routing(self._administer("GET", f"{_part(use_case)}/routing", {}))
+
+    def set_routing(self, use_case: str, routing: Routing) -> Routing:
+        """Set who answers, in every worker. Returns what the service took."""
+        body = {"challenger_share": routing.challenger_share, "shadow": routing.shadow}
+        return _routing(self._administer("PUT", f"{_part(use_case)}/routing", {}, json=body))
+
+    def replay(self, request_id: str) -> Any:
+        """The answer of ``GET /admin/replay/<request_id>``: each answer as recorded, and as it comes out now.
+
+        Raises:
+            ServiceError: the log has no such request, or its model is to be had no more.
+        """
+        remedy = "give the request_id of an answer, or its header x-request-id, as it stands there"
+        remedies: dict[int, str] = {
+            httpx.codes.NOT_FOUND: remedy,
+            httpx.codes.UNPROCESSABLE_ENTITY: remedy,
+            httpx.codes.CONFLICT: "register the model again; the recorded answer stays in the prediction log",
+        }
+        return self._administer("GET", f"replay/{_part(request_id)}", remedies)
+
+    def _ask_for_id(self, use_case: str, what: str, entity_id: str) -> Any:
+        remedies: dict[int, str] = {
+            httpx.codes.NOT_FOUND: "ask for an id that the published snapshot holds; "
+            f"see `mlops snapshots list {use_case}`",
+            httpx.codes.UNPROCESSABLE_ENTITY: "correct the id",
+            httpx.codes.SERVICE_UNAVAILABLE: f"publish a snapshot and a champion with `mlops run {use_case} features`",
+        }
+        return self._ask("GET", f"/v1/{_part(use_case)}/{what}/{_part(entity_id)}", remedies)
+
+    def _administer(self, method: str, path: str, remedies: Mapping[int, str], **request: Any) -> Any:
+        if self._settings.serving_admin_token is None:
+            raise ServiceError(
+                "no admin token for the prediction service is set",
+                remedy="set MLOPS_SERVING_ADMIN_TOKEN in .env, or run ./start.sh, which makes one",
+            )
+        return self._ask(method, f"/admin/{path}", remedies, **request)
+
+    def _ask(self, method: str, path: str, remedies: Mapping[int, str], **request: Any) -> Any:
+        token = self._settings.serving_admin_token
+        headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+        url = self._settings.serving_url
+        try:
+            with httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers) as client:
+                answer = client.request(method, path, **request)
+            content = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise ServiceError(
+                f"the prediction service does not answer at {url} ({str(error) or type(error).__name__})",
+                remedy="see which services run with `mlops status`; start them with ./start.sh",
+            ) from None
+        if not answer.is_success:
+            raise _refusal(answer.status_code, str(content.get("detail", "no detail")), remedies)
+        return content
+
+
+def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceError:
+    """Where the service's own words name a remedy, it is that one."""
+    what, _, remedy = detail.partition(_REMEDY_FOLLOWS)
+    if status in _REFUSED:
+        what = f"it refuses the admin token ({what})"
+        remedy = "restart with ./restart.sh, which gives the service the token that stands in .env"
+    return ServiceError(
+        f"the prediction service answered {status}: {what}",
+        remedy=remedy or remedies.get(status, "see the log of the service `serving`, and `mlops doctor`"),
+    )
+
+
+def _routing(content: Mapping[str, Any]) -> Routing:
+    return Routing(challenger_share=content["challenger_share"], shadow=content["shadow"])
+
+
+def _part(text: str) -> str:
+    """One segment of a URL's path."""
+    return quote(text, safe="")

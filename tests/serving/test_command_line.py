@@ -1,0 +1,113 @@
+"""``mlops`` against the real service: what it shows, and what it says where the service refuses."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case import UseCase
+from tests.serving.conftest import Mlops, Trained
+from tests.serving.installation import keep_model, publish_snapshot
+from tests.serving.processes import free_port, service_process
+
+ENTITY = "5008804"
+
+
+@pytest.fixture(scope="module")
+def service(
+    credit_risk: UseCase, forest: Trained, regression: Trained, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PlatformSettings]:
+    settings = PlatformSettings(
+        state_dir=tmp_path_factory.mktemp("command-line") / "state",
+        serving_port=free_port(),
+        mlflow_port=1,
+        hiveserver2_port=1,
+        serving_admin_token="an admin token",
+        serving_require_api_key=True,
+        serving_log_bound_seconds=0,
+    )
+    publish_snapshot(settings, credit_risk, "first")
+    keep_model(settings, credit_risk.name, "1", forest.folder, alias="champion")
+    keep_model(settings, credit_risk.name, "2", regression.folder, alias="challenger")
+    with service_process(settings):
+        yield settings
+
+
+def test_routing_is_shown_and_changed_one_part_at_a_time(mlops: Mlops, service: PlatformSettings) -> None:
+    def shown(share: str, shadow: str) -> tuple[int, str, str]:
+        return 0, f"the challenger answers {share} of the ids\nshadow predictions are {shadow}\n", ""
+
+    assert mlops(service, "routing", "credit_risk") == shown("0", "off")
+    assert mlops(service, "routing", "credit_risk", "--challenger-share", "0.1") == shown("0.1", "off")
+    assert mlops(service, "routing", "credit_risk", "--shadow") == shown("0.1", "on")
+    assert mlops(service, "routing", "credit_risk", "--json") == (
+        0,
+        '{\n  "challenger_share": 0.1,\n  "shadow": true\n}\n',
+        "",
+    )
+    assert mlops(service, "routing", "credit_risk", "--challenger-share", "0", "--no-shadow") == shown("0", "off")
+    assert mlops(service, "routing", "credit_risk", "--challenger-share", "2")[0] == 2
+
+
+def test_replay_gives_the_answer_again(mlops: Mlops, service: PlatformSettings) -> None:
+    answer = httpx.get(
+        f"{service.serving_url}/predict/{ENTITY}", headers={"x-api-key": "an admin token"}, trust_env=False
+    ).json()
+    recorded = f"prediction {answer['prediction']}, probability {answer['probability']}"
+    line = f"id {ENTITY} (champion, version 1; features from the snapshot): {recorded}; the same again\n"
+    assert mlops(service, "replay", answer["request_id"]) == (0, line, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "remedy"),
+    [
+        (
+            ("replay", "0123456789abcdef"),
+            "answered 404: the prediction log has no request 0123456789abcdef",
+            "give the request_id of an answer, or its header x-request-id, as it stands there",
+        ),
+        (
+            ("replay", "none"),
+            "answered 422: path.request_id: String should match pattern '^[0-9a-f]{10,40}$'",
+            "give the request_id of an answer, or its header x-request-id, as it stands there",
+        ),
+        (
+            ("rollback", "credit_risk"),
+            "answered 409: credit_risk had no champion before the present one",
+            "name a version with --to; see which there are with `mlops models list credit_risk`",
+        ),
+        (
+            ("rollback", "credit_risk", "--to", "first"),
+            "answered 422: body.version: String should match pattern '^[1-9][0-9]{0,9}$'",
+            "give --to the number of a version; see `mlops models list credit_risk`",
+        ),
+        (
+            ("rollback", "credit_risk", "--to", "2"),
+            "answered 503: MLflow's registry at http://127.0.0.1:1 (model-versions/get: ConnectError)",
+            "see that MLflow runs: mlops status",
+        ),
+    ],
+)
+def test_what_the_service_refuses_has_a_remedy(
+    mlops: Mlops, service: PlatformSettings, arguments: tuple[str, ...], what: str, remedy: str
+) -> None:
+    assert mlops(service, *arguments) == (1, "", f"error: the prediction service {what}. Remedy: {remedy}\n")
+
+
+def test_a_token_that_the_service_does_not_know_is_named(mlops: Mlops, service: PlatformSettings) -> None:
+    other = service.model_copy(update={"serving_admin_token": SecretStr("another")})
+    said = (
+        "error: the prediction service answered 401: it refuses the admin token (give an API key as `Authorization: "
+        "Bearer <key>` or `X-API-Key: <key>`). Remedy: restart with ./restart.sh, which gives the service the token "
+        "that stands in .env\n"
+    )
+    assert mlops(other, "routing", "credit_risk") == (1, "", said)
+
+
+def test_where_keys_are_required_a_prediction_is_asked_for_with_the_token(
+    mlops: Mlops, service: PlatformSettings
+) -> None:
+    code, printed, _ = mlops(service, "predict", ENTITY)
+    assert (code, '"model_version": "1"' in printed) == (0, True)
