@@ -1,26 +1,17 @@
 """Figures for Prometheus, over all workers: where there are several, each writes to files that any of them adds up."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from serving.served import Served
-
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable by which prometheus_client learns that several processes count together."""
+from serving.shared_figures import FOLDER_VARIABLE
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-
-
-def share_between_workers(folder: Path) -> None:
-    """Have the workers that start from here count together; call before any of them starts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob("*.db"):
-        left_over.unlink()
-    os.environ[SHARED_FOLDER] = str(folder)
 
 
 class Metrics:
@@ -90,8 +81,19 @@ class Metrics:
 
     def page(self) -> bytes:
         """The text format that Prometheus reads."""
-        if SHARED_FOLDER not in os.environ:
+        if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self._registry)
+        _forget_dead_workers(Path(os.environ[FOLDER_VARIABLE]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """What a worker that died had measured last would go on counting; what it had counted stays."""
+    for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with contextlib.suppress(FileNotFoundError):  # another worker is asked for the page as well
+                mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

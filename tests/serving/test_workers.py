@@ -1,0 +1,73 @@
+"""Several workers are one service to whoever looks at its figures."""
+
+import os
+import signal
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from mlops_platform.settings import PlatformSettings
+from serving.paths import serving_paths
+from tests.serving.processes import free_port, service_process, wait_until
+
+ENTITY = "5008804"
+WORKERS = 2
+
+
+@pytest.fixture
+def two_workers(installation: PlatformSettings) -> PlatformSettings:
+    changes = {"serving_port": free_port(), "serving_workers": WORKERS}
+    settings = installation.model_copy(update=changes)
+    settings.model_fields_set.update(changes)
+    return settings
+
+
+def figures(settings: PlatformSettings) -> dict[str, float]:
+    """Sample by name of the figures of the predictions for an id, as one scrape has them."""
+    page = httpx.get(f"{settings.serving_url}/metrics", trust_env=False)
+    wanted = {
+        "serving_request_seconds_count": {"route": "/predict/{id}", "status": "200"},
+        "serving_predictions_total": {"use_case": "credit_risk", "variant": "champion", "model_version": "1"},
+        "serving_prediction_log_queue": {},
+        "serving_snapshot_age_seconds": {"use_case": "credit_risk"},
+    }
+    samples = [sample for family in text_string_to_metric_families(page.text) for sample in family.samples]
+    return {sample.name: sample.value for sample in samples if wanted.get(sample.name) == sample.labels}
+
+
+def workers_that_answer(settings: PlatformSettings, requests: int) -> set[str]:
+    """Ask for so many predictions, each on a connection of its own; the first part of a request id names its worker."""
+    answers = [httpx.get(f"{settings.serving_url}/predict/{ENTITY}", trust_env=False) for _ in range(requests)]
+    assert [answer.status_code for answer in answers] == [200] * requests
+    return {answer.json()["request_id"][:16] for answer in answers}
+
+
+def test_a_scrape_has_the_figures_of_all_workers_and_of_no_earlier_start(two_workers: PlatformSettings) -> None:
+    with service_process(two_workers):
+        assert len(workers_that_answer(two_workers, 60)) == WORKERS
+        for _ in range(10):  # whichever worker answers
+            found = figures(two_workers)
+            assert (found["serving_request_seconds_count"], found["serving_predictions_total"]) == (60, 60)
+            assert 0 < found["serving_snapshot_age_seconds"] < 600
+    with service_process(two_workers):
+        workers_that_answer(two_workers, 3)
+        found = figures(two_workers)
+        assert (found["serving_request_seconds_count"], found["serving_predictions_total"]) == (3, 3)
+
+
+def test_a_worker_that_dies_is_replaced_and_its_counts_stay(two_workers: PlatformSettings) -> None:
+    folder = serving_paths(two_workers).metrics
+
+    def gauges() -> set[int]:
+        return {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_livesum_*.db")}
+
+    with service_process(two_workers):
+        before = len(workers_that_answer(two_workers, 40)) and gauges()
+        assert len(before) == WORKERS
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(gauges() - before) == 1, "another worker is there", 60)
+        # what a dead worker had queued is no longer waiting for the disk, and does not count as if it were
+        wait_until(lambda: figures(two_workers) and victim not in gauges(), "its gauges are gone", 30)
+        assert figures(two_workers)["serving_predictions_total"] == 40
