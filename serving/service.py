@@ -1,11 +1,12 @@
 """The ASGI application: a gate in front of the FastAPI routes, and the hot routes answered in the gate.
 
-The gate names the request, checks the key, bounds the body. A plain GET for the features or the prediction of
-an id is answered there by the functions that the framework's routes call too; a miss, an error, a query or anything
-unusual goes to the framework, so that there is one definition of every other answer.
+The gate names the request, checks the key, bounds the body and has requests take turns. A plain GET for the features
+or the prediction of an id is answered there by the functions that the framework's routes call too; a miss, an error, a
+query or anything unusual goes to the framework, so that there is one definition of every other answer.
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -13,15 +14,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from mlops_platform.use_cases import all_use_cases
 from serving import answers
 from serving.api import build_api
+from serving.overload import too_much
 from serving.predicting import look_up
-from serving.problems import MEDIA_TYPE, Problem, overloaded
+from serving.problems import MEDIA_TYPE, Problem
 from serving.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ Headers = list[tuple[bytes, bytes]]
 HotAnswer = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
 
 LONGEST_SECONDS = 60
+BODY_SECONDS = 10
+METRICS_PATH = "/metrics"
 ADMIN_PREFIX = "/admin/"
 LARGEST_BODY_BYTES = 1024 * 1024
 _PUBLIC = frozenset({"/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
@@ -78,9 +81,8 @@ class Service:
 
     def _admit(self, scope: Scope) -> None:
         """Raises a 503 under overload, a 401 or 403 for a caller who may not."""
-        if self.runtime.overload.shedding and scope["path"] not in _PUBLIC:
-            self.runtime.overload.refused += 1
-            raise overloaded("more requests than can be answered in time")
+        if self.runtime.overload.shedding and not _for_operators(scope["path"]):
+            raise too_much()
         keys = self.runtime.keys
         admin = scope["path"].startswith(ADMIN_PREFIX)
         if admin or (keys.required and scope["path"] not in _PUBLIC):
@@ -117,9 +119,19 @@ class Service:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
+        overload = self.runtime.overload
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                await self.api(scope, _bounded(scope, receive), send_named)
+            if _for_operators(scope["path"]):
+                turn: contextlib.AbstractAsyncContextManager[None] = contextlib.nullcontext()
+            else:
+                overload.refuse_hopeless()  # before its body costs anything
+                turn = overload.turn()
+            body = await _body(scope, receive)
+            async with turn, asyncio.timeout(LONGEST_SECONDS):
+                await self.api(scope, _again(body, receive), send_named)
+        except Problem as refusal:
+            await _send_problem(send, refusal, request_id)
+            return "refused", refusal.status
         except Exception as error:
             if status:
                 raise
@@ -190,24 +202,52 @@ def _key(headers: Headers) -> str | None:
     return None
 
 
-def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """Reads no more of a body than is allowed, whatever its length claims to be."""
-    read = 0
-    too_large = HTTPException(413, f"a body of at most {LARGEST_BODY_BYTES} bytes is taken")
+def _for_operators(path: str) -> bool:
+    """What is asked in order to see or to mend an overload is answered in spite of it."""
+    return path in _PUBLIC or path == METRICS_PATH or path.startswith(ADMIN_PREFIX)
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, of which no more is read than is allowed, whatever its length claims to be.
+
+    It is read before the request has its turn, so that a slow sender keeps nobody waiting but itself.
+
+    Raises:
+        Problem: 413, or 408 where it does not come in time.
+    """
+    too_large = Problem(413, "body-too-large", f"a body of at most {LARGEST_BODY_BYTES} bytes is taken")
     claimed = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    refuse = claimed.isdigit() and int(claimed) > LARGEST_BODY_BYTES
+    if claimed.isdigit() and int(claimed) > LARGEST_BODY_BYTES:
+        raise too_large
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "body-incomplete", "the connection was closed within the body")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > LARGEST_BODY_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise Problem(408, "body-too-slow", f"the body did not come within {BODY_SECONDS} s") from None
+    return body
 
-    async def receive_bounded() -> Message:
-        nonlocal read
-        if refuse:
-            raise too_large
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > LARGEST_BODY_BYTES:
-            raise too_large
-        return message
 
-    return receive_bounded
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read already; then whatever else comes."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
