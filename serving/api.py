@@ -25,14 +25,14 @@ from serving.documents import (
     READS,
     REFUSED,
     UNKNOWN,
-    field_errors,
     json_response,
+    malformed,
     problem_components,
     request_id_of,
 )
 from serving.kserve import kserve_routes
 from serving.predicting import Asked, look_up
-from serving.problems import MEDIA_TYPE, Problem, invalid, overloaded, unknown_id
+from serving.problems import MEDIA_TYPE, Problem, overloaded, unknown_id
 from serving.registry import RegistryDown
 from serving.runtime import Runtime
 from serving.sagemaker import sagemaker_routes
@@ -264,9 +264,7 @@ async def _answer_problem(request: Request, error: Problem) -> Response:
 
 
 async def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
-    errors = field_errors(error.errors())
-    named = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:3])
-    return await _answer_problem(request, invalid(named, errors))
+    return await _answer_problem(request, malformed(error))
 
 
 async def _answer_http_exception(request: Request, error: HTTPException) -> Response:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
-from serving.problems import MEDIA_TYPE, ProblemDocument, invalid
+from serving.problems import MEDIA_TYPE, Problem, ProblemDocument, invalid
 
 JSON = "application/json"
 COMPONENTS = "#/components/schemas/"
@@ -31,6 +32,7 @@ REFUSED: Responses = {
 UNREADY: Responses = {503: problem_response("no model or snapshot yet, or more load than can be answered")}
 INVALID: Responses = {
     400: problem_response("the request cannot be read"),
+    408: problem_response("the body did not come in time"),
     413: problem_response("the body is too large"),
     415: problem_response("the body is of a type that is not taken"),
     422: problem_response("the request is malformed"),
@@ -54,6 +56,12 @@ def field_errors(found: Iterable[Any], place: str | None = None) -> list[dict[st
     """
     prefix = () if place is None else (place,)
     return [{"field": _field((*prefix, *entry["loc"])), "message": entry["msg"]} for entry in found]
+
+
+def malformed(error: RequestValidationError) -> Problem:
+    """A 422 that names the first fields that are wrong, and lists all of them."""
+    errors = field_errors(error.errors())
+    return invalid("; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:3]), errors)
 
 
 def validated(schema: TypeAdapter[Any], value: Any, place: str) -> Any:

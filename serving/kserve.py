@@ -4,15 +4,17 @@ Inputs are either the tensor ``id`` (BYTES), whose features are looked up, or on
 ``[n]`` or ``[n, 1]``, a null where the spec allows one. Outputs are ``prediction`` (INT64) and ``probability`` (FP64).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, TypeAdapter
 
 from mlops_platform.use_case import UseCase
 from serving import answers
-from serving.documents import READS, UNKNOWN, json_response, request_id_of, validated
+from serving.documents import JSON, READS, UNKNOWN, json_response, malformed, request_id_of, validated
 from serving.model import Row
 from serving.predicting import Prediction, look_up, require_champion
 from serving.problems import Problem, invalid
@@ -22,6 +24,8 @@ from serving.served import Served
 
 _DATATYPES = {"int": "INT64", "double": "FP64", "string": "BYTES"}
 Datatype = Literal["BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "FP32", "FP64", "BYTES"]
+BINARY_HEADER = "inference-header-content-length"
+"""Says how much of a body is JSON; binary tensors follow it."""
 Value = int | float | str | bool | None
 
 
@@ -45,8 +49,33 @@ class InferRequest(BaseModel):
     outputs: list[RequestedOutput] | None = None
 
 
+class _ProtocolRoute(APIRoute):
+    """What the protocol's clients expect of each route: a body is JSON though Triton's client does not say so, and an
+    error has the protocol's own member ``error`` beside the standard's.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def answer_protocol(request: Request) -> Response:
+            headers = [header for header in request.scope["headers"] if header[0] != b"content-type"]
+            as_json = {**request.scope, "headers": [*headers, (b"content-type", JSON.encode())]}
+            try:
+                if BINARY_HEADER in request.headers:
+                    raise Problem(415, "binary-tensors", "binary tensors are not taken: send them in the JSON")
+                return await answer(Request(as_json, request.receive))
+            except RequestValidationError as error:
+                problem = malformed(error)
+            except Problem as error:
+                problem = error
+            problem.members["error"] = problem.detail
+            raise problem
+
+        return answer_protocol
+
+
 def kserve_routes(runtime: Runtime) -> APIRouter:
-    router = APIRouter(prefix="/v2", tags=["KServe V2"])
+    router = APIRouter(prefix="/v2", tags=["KServe V2"], route_class=_ProtocolRoute)
 
     @router.get("", summary="The server's name and version")
     async def server() -> dict[str, Any]:
@@ -89,15 +118,11 @@ def kserve_routes(runtime: Runtime) -> APIRouter:
 
 def _served(runtime: Runtime, name: str, version: str | None) -> Served:
     if name not in runtime.served:
-        raise _problem(404, "unknown-model", f"there is no model of this name; there are {', '.join(runtime.served)}")
+        raise Problem(404, "unknown-model", f"there is no model of this name; there are {', '.join(runtime.served)}")
     served = runtime.served[name]
     if version is not None and (served.champion is None or version != served.champion.version):
-        raise _problem(404, "unknown-version", f"only the champion of {name} answers, which is another version")
+        raise Problem(404, "unknown-version", f"only the champion of {name} answers, which is another version")
     return served
-
-
-def _problem(status: int, type_: str, detail: str) -> Problem:
-    return Problem(status, type_, detail, error=detail)  # the protocol's own member beside the standard's
 
 
 def _metadata(use_case: UseCase, version: str) -> dict[str, Any]:

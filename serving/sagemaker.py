@@ -1,5 +1,8 @@
 """SageMaker's contract of an inference container, for the default use case: ``/ping`` and ``/invocations``.
 
+``/endpoints/{name}/invocations`` is where AWS's own client (``invoke_endpoint`` of boto3, given this service as its
+endpoint URL) sends the same; the endpoint's name is the use case's.
+
 JSON takes what ``POST /predict`` takes. CSV has one row of features per line, in the spec's order and without a header,
 an empty field for a null; it is answered by one line ``prediction,probability`` per row.
 """
@@ -31,9 +34,15 @@ def sagemaker_routes(runtime: Runtime) -> APIRouter:
         ready = served is not None and served.champion is not None
         return json_response(answers.dump({"ready": ready}), status=200 if ready else 503)
 
-    use_case = runtime.use_cases.get(runtime.settings.serving_default_use_case)
-    if use_case is None:
-        return router
+    for name, use_case in runtime.use_cases.items():
+        _add_invocations(router, f"/endpoints/{name}/invocations", runtime, use_case)
+    default = runtime.use_cases.get(runtime.settings.serving_default_use_case)
+    if default is not None:
+        _add_invocations(router, "/invocations", runtime, default)
+    return router
+
+
+def _add_invocations(router: APIRouter, path: str, runtime: Runtime, use_case: UseCase) -> None:
     schemas = Schemas(use_case)
     limit = runtime.settings.serving_batch_limit
     json_body: TypeAdapter[Any] = TypeAdapter(schemas.predict_request(limit))
@@ -49,7 +58,7 @@ def sagemaker_routes(runtime: Runtime) -> APIRouter:
     }
 
     @router.post(
-        "/invocations",
+        path,
         responses=READS | UNKNOWN | {200: {"content": {CSV: {"schema": {"type": "string"}}}}},
         openapi_extra=documented,
         summary="Predictions, as JSON or CSV",
@@ -74,8 +83,6 @@ def sagemaker_routes(runtime: Runtime) -> APIRouter:
         body = await runtime.predictor.answer_body(served, given, request_id)
         await runtime.log.committed()
         return json_response(body)
-
-    return router
 
 
 def _lines(content: bytes, use_case: UseCase, limit: int) -> list[dict[str, Any]]:
