@@ -1,5 +1,7 @@
 """The contract beyond lookups: the model, explanations, KServe V2, SageMaker, metrics."""
 
+import asyncio
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -175,13 +177,44 @@ async def test_a_body_that_is_too_large_is_refused(serve: Serve, installation: P
     assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
 
 
-async def test_under_overload_new_requests_are_refused_and_health_is_not(
+async def test_a_body_that_does_not_come_or_breaks_off_is_refused(
+    serve: Serve, installation: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.service.BODY_SECONDS", 0.05)
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def broken_off() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
+    async with serve(installation) as (_, service):
+        await service({**scope}, never, send)
+        await service({**scope}, broken_off, send)
+    assert [(part["status"], dict(part["headers"])[b"content-type"]) for part in sent if "status" in part] == [
+        (408, b"application/problem+json"),
+        (400, b"application/problem+json"),
+    ]
+
+
+async def test_under_overload_new_requests_are_refused_and_operators_are_not(
     serve: Serve, installation: PlatformSettings
 ) -> None:
     async with serve(installation) as (client, service):
         service.runtime.overload.shedding = True
         refused = await client.get("/predict/5008804")
-        alive = await client.get("/healthz")
+        admin = {"authorization": "Bearer an admin token"}
+        answered = [
+            (await client.get(path, headers=admin)).status_code
+            for path in ("/healthz", "/readyz", "/metrics", "/admin/credit_risk/routing")
+        ]
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert refused.json()["type"] == "urn:mlops:problem:overloaded"
-    assert alive.status_code == 200
+    assert answered == [200] * 4
