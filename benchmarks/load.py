@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -72,11 +73,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """``requests_per_second`` are those answered with success, ``cores`` the CPU seconds per second of the server."""
+    """``requests_per_second`` are those answered with success.
+
+    ``cores`` and ``others`` are CPU seconds per second: of the server, and of whatever is neither it nor wrk.
+    """
 
     requests_per_second: float
     cpu_microseconds: float
     cores: float
+    others: float
     p99_ms: float
     errors: int
 
@@ -152,7 +157,7 @@ def measure(case: Case, folder: Path, seconds: int, seed: int) -> Measured:
     values = {"SEED": seed, "FIRST": case.ids.first, "COUNT": case.ids.count}
     text = SCRIPT.replace("BEFORE", case.before).replace("REQUEST", case.request)
     script.write_text(re.sub("|".join(values), lambda found: str(values[found[0]]), text))
-    started, before = time.perf_counter(), cpu_seconds(case.server.process)
+    before = _clocks(case.server)
     output = subprocess.run(
         [
             *("taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency"),
@@ -162,13 +167,27 @@ def measure(case: Case, folder: Path, seconds: int, seed: int) -> Measured:
         capture_output=True,
         text=True,
     ).stdout
-    used, elapsed = cpu_seconds(case.server.process) - before, time.perf_counter() - started
+    elapsed, used, load, whole = (now - then for now, then in zip(_clocks(case.server), before, strict=True))
     wait_until_it_answers(case.server)
-    return read_wrk(output, used, elapsed)
+    return read_wrk(output, used, cores=used / elapsed, others=(whole - used - load) / elapsed)
 
 
-def read_wrk(output: str, used: float, elapsed: float) -> Measured:
-    """What wrk printed, and the server's CPU seconds in so many seconds."""
+def _clocks(server: Server) -> tuple[float, float, float, float]:
+    """Seconds now: of the wall, and of CPU by the server, by the load generators that have ended, by the machine."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    machine = Path("/proc/stat").read_text().splitlines()[0].split()
+    # all but idle and waiting for a disk; the hypervisor's share counts, guests are in user time already
+    ticks = sum(map(int, machine[1:4] + machine[6:9]))
+    return (
+        time.perf_counter(),
+        cpu_seconds(server.process),
+        children.ru_utime + children.ru_stime,
+        ticks / os.sysconf("SC_CLK_TCK"),
+    )
+
+
+def read_wrk(output: str, used: float, *, cores: float, others: float) -> Measured:
+    """What wrk printed; ``used`` are the server's CPU seconds."""
     answered = int(_found(r"(\d+) requests in", output)[0])
     refused = int(_found(r"Non-2xx or 3xx responses: (\d+)", output, "0")[0])
     broken = _found(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output, *"0000")
@@ -177,7 +196,8 @@ def read_wrk(output: str, used: float, elapsed: float) -> Measured:
     return Measured(
         requests_per_second=rate * (answered - refused) / answered if answered else 0.0,
         cpu_microseconds=used / (answered - refused) * 1e6 if answered > refused else math.nan,
-        cores=used / elapsed,
+        cores=cores,
+        others=others,
         p99_ms=float(value) * {"us": 0.001, "ms": 1, "s": 1_000, "m": 60_000}[unit],
         errors=refused + sum(map(int, broken)),
     )

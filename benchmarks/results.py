@@ -21,6 +21,7 @@ def summary(found: Found, bare_name: str) -> list[Figures]:
             "predictions_per_second": round(run.requests_per_second * case.predictions),
             "cpu_us": round(run.cpu_microseconds, 1),
             "cores": round(run.cores, 2),
+            "others": round(run.others, 2),
             "p99_ms": round(run.p99_ms, 2),
             "rate_ratio": round(run.requests_per_second / bare[case.connections].requests_per_second, 4),
             "cpu_ratio": round(bare[case.connections].cpu_microseconds / run.cpu_microseconds, 4),
@@ -71,6 +72,7 @@ def _medians(runs: Sequence[Measured]) -> Measured:
         requests_per_second=statistics.median(run.requests_per_second for run in runs),
         cpu_microseconds=statistics.median(run.cpu_microseconds for run in runs),
         cores=statistics.median(run.cores for run in runs),
+        others=statistics.median(run.others for run in runs),
         p99_ms=statistics.median(run.p99_ms for run in runs),
         errors=sum(run.errors for run in runs),
     )

@@ -11,6 +11,7 @@ once, so that a disturbance of the machine meets all of them. Printed per case, 
 ``requests_per_second``  those answered with success
 ``cpu_us``               the server's CPU time per such request, of all its processes
 ``cores``                CPU seconds per second that the server used; near its number of cores it was the bottleneck
+``others``               the same of everything but the server and wrk: a run is worth reading where this is near 0
 ``rate_ratio``           requests/s to the bare application's under as many connections
 ``cpu_ratio``            the bare application's CPU time per request to this one's
 ``p99_ratio``            p99 to the bare application's, both with their core saturated from a few connections on
