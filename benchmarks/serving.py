@@ -1,42 +1,59 @@
 """How fast the prediction service answers, against a bare uvicorn application, in one interleaved run.
 
-    python -m benchmarks.serving                       36,457 ids, a forest of 100 trees of depth 8
-    python -m benchmarks.serving --ids 5000000         the same over a larger store
+    python -m benchmarks.serving                          36,457 ids, a forest of 100 trees of depth 8
+    python -m benchmarks.serving --against feast mlflow   also Feast's and MLflow's servers, on the same rows and model
+    python -m benchmarks.serving --ids 36457 5000000      two services, one over a larger store
+    python -m benchmarks.serving --workers 1 2            two services, one with more workers
 
 The server has one core and the load generator (wrk, which must be on PATH) another. Each round measures every case
-once, so that a disturbance of the machine meets all of them. Printed per case: requests/s, the server's CPU time per
-request, p99, and the ratio of CPU times and of requests/s to the bare application under as many connections.
+once, so that a disturbance of the machine meets all of them. Printed per case, as medians over the rounds:
+
+``requests_per_second``  those answered with success
+``cpu_us``               the server's CPU time per such request, of all its processes
+``cores``                CPU seconds per second that the server used; near its number of cores it was the bottleneck
+``others``               the same of everything but the server and wrk: a run is worth reading where this is near 0
+``rate_ratio``           requests/s to the bare application's under as many connections
+``cpu_ratio``            the bare application's CPU time per request to this one's
+``p99_ratio``            p99 to the bare application's, both with their core saturated from a few connections on
+``errors``               of all rounds: answers other than 2xx, connections refused or broken, timeouts
+
+Several workers get as many cores, the first ones; the load generator keeps the last. On two cores it therefore takes
+part of the second worker's core: there, requests/s of two workers are a lower bound of what they gain, and a case that
+wrk can hardly feed (``cores`` well below the number of workers) shows wrk's limit. CPU time per request shows whether
+the workers get in each other's way, which is what can be seen on two cores; their full gain needs three.
+
+Feast and MLflow are installed by uv, each into an environment of its own, and download some hundred megabytes once.
+Feast stands in the table twice: its worker stops after 1000 requests by default, which fails requests under load.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import datetime as dt
+import itertools
 import json
-import os
-import random
-import re
+import multiprocessing
 import shutil
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
+from benchmarks.load import MEBIBYTE, Case, Ids, Measured, Server, free_port, measure, memory, running
+from benchmarks.results import Figures, against_first, summary, table
+from benchmarks.rivals import ENVIRONMENTS, RIVALS, Rival, Subject
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_cases import get_use_case
 from tests.serving.installation import fit, keep_model, publish_snapshot, write_model
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVER_CORE, LOAD_CORE = 0, 1
 BATCH = 100
-USE_CASE = "credit_risk"
+FIRST_ID = 5_000_000
+USE_CASE = get_use_case("credit_risk")
+BARE_NAME = "bare uvicorn"
 
 BARE = """
 BODY = b'{"age":31,"years_on_the_job":12,"nb_previous_loans":9,"avg_amount_loans_previous":153.12,"flag_own_car":1}'
@@ -47,106 +64,181 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": BODY})
 """
 
-SCRIPT = """
-local ids = {}
-for id in io.lines("IDS") do ids[#ids + 1] = id end
-math.randomseed(SEED)
-request = function()
-  BODY
-end
-"""
-GET = 'return wrk.format("GET", "PATH" .. ids[math.random(#ids)])'
-POST = """
-  local chosen = {}
-  for i = 1, COUNT do chosen[i] = '"' .. ids[math.random(#ids)] .. '"' end
-  return wrk.format("POST", "PATH", {["Content-Type"] = "application/json"},
-    '{"ids":[' .. table.concat(chosen, ",") .. ']}')
+FEATURES = 'return wrk.format("GET", "/features/" .. id())'
+PREDICT = 'return wrk.format("GET", "/predict/" .. id())'
+PREDICT_MANY = f"""
+  local chosen = {{}}
+  for i = 1, {BATCH} do chosen[i] = '"' .. id() .. '"' end
+  return wrk.format("POST", "/predict", json, '{{"ids":[' .. table.concat(chosen, ",") .. ']}}')
 """
 
 
 @dataclass(frozen=True)
-class Case:
-    """One thing to measure; ``per_request`` is how many predictions a request asks for."""
+class Published:
+    """A store, and what publishing it took; memory is what the publisher's grew by."""
 
-    name: str
-    port: int
-    request: str
-    connections: int
-    per_request: int = 1
+    ids: Ids
+    seconds: float
+    store_mebibytes: float
+    publisher_mebibytes: float
 
 
 @dataclass(frozen=True)
-class Measured:
-    requests_per_second: float
-    cpu_microseconds: float
-    p99_ms: float
-    errors: int
+class Service:
+    """The prediction service over a store of its own."""
+
+    published: Published
+    workers: int
+    server: Server
+
+    def cases(self, connections: int) -> list[Case]:
+        """Of each kind of request one; where there are several services their ``server`` tells them apart."""
+
+        def case(kind: str, request: str, predictions: int = 1) -> Case:
+            return Case(
+                f"{kind}{self.server.name}", self.server, connections, self.published.ids, request, "", predictions
+            )
+
+        return [
+            case("GET /features/{id}", FEATURES),
+            case("GET /predict/{id}", PREDICT),
+            case(f"POST /predict, {BATCH} ids", PREDICT_MANY, BATCH),
+        ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ids", type=int, default=36_457)
+    parser.add_argument("--ids", type=int, nargs="+", default=[36_457], help="a service over each number of ids")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="a service with each number of workers")
+    parser.add_argument("--against", choices=RIVALS, nargs="+", default=[], help="other servers; downloads them")
+    parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="their folder (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    if shutil.which("wrk") is None:
-        sys.exit("wrk is not on PATH; install it (apt-get install wrk, brew install wrk)")
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    for program in ("wrk", *(["uv"] if arguments.against else [])):
+        if shutil.which(program) is None:
+            sys.exit(f"{program} is not on PATH; install it first")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, contextlib.ExitStack() as stack:
         root = Path(folder)
-        settings = prepare(root, arguments.ids)
-        (root / "bare.py").write_text(BARE)
-        bare, ours = free_port(), settings.serving_port
-        uvicorn = (sys.executable, "-m", "uvicorn", "bare:app", "--port", str(bare), "--log-level", "error")
-        serving = (sys.executable, "-m", "serving")
-        servers = {
-            bare: stack.enter_context(running([*uvicorn, "--no-access-log", "--app-dir", str(root)], bare, "/", {})),
-            ours: stack.enter_context(running([*serving], ours, "/readyz", environment(settings))),
-        }
-        cases = [
-            case
-            for connections in arguments.connections
-            for case in (
-                Case("bare uvicorn", bare, GET.replace("PATH", "/"), connections),
-                Case("GET /features/{id}", ours, GET.replace("PATH", "/features/"), connections),
-                Case("GET /predict/{id}", ours, GET.replace("PATH", "/predict/"), connections),
-                Case(
-                    f"POST /predict, {BATCH} ids",
-                    ours,
-                    POST.replace("PATH", "/predict").replace("COUNT", str(BATCH)),
-                    connections,
-                    BATCH,
-                ),
-            )
+        # one row is predicted faster by one thread, in MLflow's server too
+        model = fit(USE_CASE, "random_forest", 1, n_estimators=100, max_depth=8, min_samples_leaf=5, n_jobs=None)
+        write_model(root / "model", USE_CASE, model, "random_forest")
+        bare = stack.enter_context(bare_application(root))
+        services = [
+            stack.enter_context(service(root, ids, workers, named(arguments, ids, workers)))
+            for ids, workers in itertools.product(arguments.ids, arguments.workers)
         ]
-        found: dict[Case, list[Measured]] = {case: [] for case in cases}
+        subject = Subject(USE_CASE, services[0].published.ids, row, model)
+        rivals = [
+            rival
+            for name in arguments.against
+            for rival in stack.enter_context(RIVALS[name](subject, arguments.environments, root))
+        ]
+        found: dict[Case, list[Measured]] = {}
         for turn in range(arguments.rounds):
-            for case in cases:
-                found[case].append(measure(case, servers[case.port], root, arguments.seconds, turn))
-        figures = summary(found)
-    print(table(figures))
+            for connections in arguments.connections:
+                for case in cases(bare, services, rivals, connections):
+                    found.setdefault(case, []).append(measure(case, root, arguments.seconds, seed=turn + 1))
+        figures: dict[str, list[Figures]] = {
+            "requests": summary(found, BARE_NAME),
+            "services": [footprint(each) for each in services],
+        }
+    if len(services) > 1:
+        first, *others = services
+        figures["to_first"] = [line for each in others for line in against_first(found, first.server, each.server)]
+    print("\n\n".join(map(table, figures.values())))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 
-def prepare(root: Path, count: int) -> PlatformSettings:
-    """An installation with that many ids and a forest of 100 trees as champion."""
-    use_case = get_use_case(USE_CASE)
-    settings = PlatformSettings(state_dir=root / "state", serving_port=free_port(), mlflow_port=free_port())
-    ids = range(5_000_000, 5_000_000 + count)
-    started = time.perf_counter()
-    manifest = publish_snapshot(settings, use_case, "benchmark", (row(number) for number in ids))
-    seconds = time.perf_counter() - started
-    size = (settings.lake_root / manifest.online_path).stat().st_size
-    print(f"published {count:,} ids in {seconds:.1f} s, {size / 2**20:.0f} MiB")
-    forest = fit(use_case, "random_forest", 1, n_estimators=100, max_depth=8, min_samples_leaf=5)
-    write_model(root / "model", use_case, forest, "random_forest")
-    keep_model(settings, use_case.name, "1", root / "model", alias="champion")
-    chosen = random.Random(1).sample(ids, min(count, 36_457))
-    (root / "ids.txt").write_text("\n".join(map(str, chosen)) + "\n")
-    return settings
+def cases(bare: Server, services: list[Service], rivals: list[Rival], connections: int) -> list[Case]:
+    ids = services[0].published.ids
+    return [
+        Case(BARE_NAME, bare, connections, ids, 'return wrk.format("GET", "/")'),
+        # the same request over all services, then the next request: they are compared with each other
+        *itertools.chain.from_iterable(zip(*(each.cases(connections) for each in services), strict=True)),
+        *(rival.case(connections, ids) for rival in rivals),
+    ]
+
+
+def named(arguments: argparse.Namespace, ids: int, workers: int) -> str:
+    """What tells a service from the others of this run."""
+    parts = [f"{ids:,} ids"] if len(arguments.ids) > 1 else []
+    parts += [f"{workers} workers"] if len(arguments.workers) > 1 else []
+    return "".join(f", {part}" for part in parts)
+
+
+@contextlib.contextmanager
+def bare_application(root: Path) -> Iterator[Server]:
+    (root / "bare.py").write_text(BARE)
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "uvicorn", "bare:app", "--app-dir", str(root), "--port", str(port)),
+        *("--log-level", "error", "--no-access-log"),
+    ]
+    with running(BARE_NAME, command, port, "/") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def service(root: Path, count: int, workers: int, name: str) -> Iterator[Service]:
+    """An installation with that many ids and the forest as champion, served."""
+    state, port = root / f"state-{count}-{workers}", free_port()
+    settings = PlatformSettings(state_dir=state, serving_port=port, mlflow_port=free_port(), serving_workers=workers)
+    # in a process of its own, so that its memory can be told
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        published = processes.submit(publish, settings, count).result()
+    keep_model(settings, USE_CASE.name, "1", root / "model", alias="champion")
+    variables = {
+        "MLOPS_STATE_DIR": str(settings.state_dir),
+        "MLOPS_SERVING_PORT": str(settings.serving_port),
+        "MLOPS_SERVING_WORKERS": str(settings.serving_workers),
+        "MLOPS_MLFLOW_PORT": str(settings.mlflow_port),
+        # the publisher of the log works on the server's core: seldom, so that medians over rounds are without it
+        "MLOPS_SERVING_LOG_PUBLISH_SECONDS": "60",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "serving"]
+    with running(name, command, port, "/readyz", variables=variables, cores=workers) as server:
+        yield Service(published, workers, server)
+
+
+def publish(settings: PlatformSettings, count: int) -> Published:
+    """Publish that many rows, as a job does that has them in the order of their ids."""
+    ids = Ids(FIRST_ID, count)
+    before, started = own_memory("VmRSS"), time.perf_counter()
+    rows = (row(number) for number in range(ids.first, ids.first + ids.count))
+    manifest = publish_snapshot(settings, USE_CASE, "benchmark", rows)
+    return Published(
+        ids,
+        seconds=time.perf_counter() - started,
+        store_mebibytes=(settings.lake_root / manifest.online_path).stat().st_size / MEBIBYTE,
+        publisher_mebibytes=own_memory("VmHWM") - before,
+    )
+
+
+def own_memory(name: str) -> float:
+    """``VmRSS``, the resident memory of this process, or ``VmHWM``, the most it ever was; MiB."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(f"{name}:")) * 1024 / MEBIBYTE
+
+
+def footprint(each: Service) -> dict[str, float | int | str]:
+    """Time, disk and memory of a service after its load; MiB."""
+    found = memory(each.server.process)
+    return {
+        "ids": each.published.ids.count,
+        "workers": each.workers,
+        "publish_s": round(each.published.seconds, 1),
+        "store_mib": round(each.published.store_mebibytes),
+        "publisher_grew_mib": round(each.published.publisher_mebibytes),
+        "server_rss_mib": round(found.resident),
+        "server_pss_mib": round(found.proportional),
+        "server_anonymous_mib": round(found.anonymous),
+    }
 
 
 def row(number: int) -> FeatureRow:
@@ -161,126 +253,6 @@ def row(number: int) -> FeatureRow:
             "flag_own_car": number % 2,
         },
     )
-
-
-def environment(settings: PlatformSettings) -> dict[str, str]:
-    return {
-        "MLOPS_STATE_DIR": str(settings.state_dir),
-        "MLOPS_SERVING_PORT": str(settings.serving_port),
-        "MLOPS_MLFLOW_PORT": str(settings.mlflow_port),
-        "PYTHONPATH": str(ROOT),
-    }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def running(command: Sequence[str], port: int, path: str, variables: dict[str, str]) -> Iterator[int]:
-    """Runs a server on its core until it answers; gives its process id, and stops it in the end."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(SERVER_CORE), *command],
-        env={**os.environ, **variables},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until_it_answers(f"http://127.0.0.1:{port}{path}", process)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url).status_code == httpx.codes.OK:
-                return
-        time.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer")
-
-
-def measure(case: Case, server: int, root: Path, seconds: int, seed: int) -> Measured:
-    """One run of wrk."""
-    script = root / "load.lua"
-    body = case.request
-    script.write_text(SCRIPT.replace("IDS", str(root / "ids.txt")).replace("SEED", str(seed + 1)).replace("BODY", body))
-    before = cpu_seconds(server)
-    output = subprocess.run(
-        [
-            *("taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency"),
-            *("-s", str(script), f"http://127.0.0.1:{case.port}"),
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    used = cpu_seconds(server) - before
-    requests = int(re.search(r"(\d+) requests in", output)[1])  # type: ignore[index]
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
-    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", output).groups()  # type: ignore[union-attr]
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    return Measured(
-        requests_per_second=rate,
-        cpu_microseconds=used / requests * 1e6,
-        p99_ms=float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit],
-        errors=int(refused[1]) if refused else 0,
-    )
-
-
-def cpu_seconds(process: int) -> float:
-    """User and system time of a process and its children that live."""
-    ticks = 0
-    waiting = [process]
-    while waiting:
-        current = waiting.pop()
-        with contextlib.suppress(FileNotFoundError):
-            fields = Path(f"/proc/{current}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-            waiting += [int(child) for child in Path(f"/proc/{current}/task/{current}/children").read_text().split()]
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def summary(found: dict[Case, list[Measured]]) -> list[dict[str, float | int | str]]:
-    """Medians over the rounds, and ratios to the bare application under as many connections."""
-    medians = {
-        case: Measured(
-            *(statistics.median(column) for column in zip(*(vars(run).values() for run in runs), strict=True))
-        )  # type: ignore[arg-type]
-        for case, runs in found.items()
-    }
-    bare = {case.connections: run for case, run in medians.items() if case.name == "bare uvicorn"}
-    return [
-        {
-            "case": case.name,
-            "connections": case.connections,
-            "requests_per_second": round(run.requests_per_second),
-            "predictions_per_second": round(run.requests_per_second * case.per_request),
-            "cpu_us": round(run.cpu_microseconds, 1),
-            "p99_ms": round(run.p99_ms, 2),
-            "rate_ratio": round(run.requests_per_second / bare[case.connections].requests_per_second, 3),
-            "cpu_ratio": round(bare[case.connections].cpu_microseconds / run.cpu_microseconds, 3),
-            "p99_ratio": round(run.p99_ms / bare[case.connections].p99_ms, 2),
-            "errors": run.errors,
-        }
-        for case, run in medians.items()
-    ]
-
-
-def table(figures: Sequence[dict[str, float | int | str]]) -> str:
-    names = list(figures[0])
-    rows = [
-        names,
-        *([f"{figure[name]:,}" if name != "case" else str(figure[name]) for name in names] for figure in figures),
-    ]
-    widths = [max(len(line[column]) for line in rows) for column in range(len(names))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in rows)
 
 
 if __name__ == "__main__":

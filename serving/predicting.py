@@ -228,24 +228,23 @@ def _lines(
     use_case: str, rows: Sequence[Asked], found: Sequence[Prediction], occasion: _Occasion, *, answered: bool
 ) -> list[bytes]:
     """The log's records, one JSON line per row; the members are the columns of ``prediction_table``."""
-    return [
-        orjson.dumps(
-            {
-                "request_id": occasion.request_id,
-                "position": position,
-                "time": occasion.time,
-                "use_case": use_case,
-                "id": row.id,
-                "feature_date": row.feature_date,
-                "features": row.features,
-                "score": answer.probability,
-                "label": answer.label,
-                "model_version": answer.model.version,
-                "snapshot": occasion.snapshot,
-                "variant": answer.variant,
-                "served": answered,
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
+    records = (
+        {
+            "request_id": occasion.request_id,
+            "position": position,
+            "time": occasion.time,
+            "use_case": use_case,
+            "id": row.id,
+            "feature_date": row.feature_date,
+            "features": row.features,
+            "score": answer.probability,
+            "label": answer.label,
+            "model_version": answer.model.version,
+            "snapshot": occasion.snapshot,
+            "variant": answer.variant,
+            "served": answered,
+        }
         for position, (row, answer) in enumerate(zip(rows, found, strict=True))
-    ]
+    )
+    # what orjson returns keeps its working buffer, 4 KB of memory, for as long as it is queued; a copy has its own size
+    return [bytes(memoryview(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))) for record in records]
