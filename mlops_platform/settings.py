@@ -67,6 +67,10 @@ class PlatformSettings(BaseSettings):
     metastore_memory: JvmMemory = "512m"
     hiveserver2_memory: JvmMemory = "1g"
 
+    # A Redis that lookups are answered from, as redis://[user:password@]host:port/database; unset means from the
+    # embedded file in the lake, which is there in any case.
+    online_store_url: SecretStr | None = None
+
     # Where metadata is kept; unset means SQLite and Derby below the state folder.
     airflow_database_url: SecretStr | None = None
     mlflow_database_url: SecretStr | None = None

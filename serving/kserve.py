@@ -16,7 +16,7 @@ from mlops_platform.use_case import UseCase
 from serving import answers
 from serving.documents import JSON, READS, UNKNOWN, json_response, malformed, request_id_of, validated
 from serving.model import Row
-from serving.predicting import Prediction, look_up, require_champion
+from serving.predicting import Prediction, look_up_all, require_champion
 from serving.problems import Problem, invalid
 from serving.runtime import Runtime
 from serving.schemas import Schemas
@@ -149,7 +149,7 @@ def _rows(served: Served, inputs: Sequence[Tensor], limit: int) -> list[Row]:
     if set(columns) == {"id"}:
         schema: TypeAdapter[str] = TypeAdapter(Schemas(served.use_case).entity_id)
         ids = [validated(schema, value, f"inputs.id.{at}") for at, value in enumerate(columns["id"])]
-        return [look_up(served, entity_id).features for entity_id in ids]
+        return [asked.features for asked in look_up_all(served, ids)]
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     row_schema: TypeAdapter[Any] = TypeAdapter(Schemas(served.use_case).feature_input)
     whole = {feature.name for feature in served.use_case.features if feature.type == "int"}

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mlops_platform.online_store.embedded import EmbeddedStore
 from serving.metrics import Metrics
 from serving.model import Row, ServedModel
 from serving.prediction_log import PredictionLog
 from serving.problems import not_ready, unknown_id
 from serving.scoring import Scoring
-from serving.served import Served, Variant
+from serving.served import Served, ServedStore, Variant
 
 
 class Asked(NamedTuple):
@@ -35,7 +34,7 @@ class Prediction(NamedTuple):
         return self.model.label(self.probability)
 
 
-def require_store(served: Served) -> EmbeddedStore:
+def require_store(served: Served) -> ServedStore:
     """Raises a 503 before the first snapshot."""
     if served.store is None:
         raise not_ready(served.use_case.name, "snapshot is published")
@@ -66,12 +65,27 @@ def look_up(served: Served, entity_id: str) -> Asked:
 def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None]:
     """One answer per id, in the order asked for, None for an unknown one."""
     store = require_store(served)
-    values = [store.get_raw(entity_id.encode()) for entity_id in entity_ids]
+    values = store.get_raw_many([entity_id.encode() for entity_id in entity_ids])
     contents = [None if value is None else orjson.loads(value) for value in values]
     return [
         None if content is None else Asked(entity_id, content["feature_date"], content["features"])
         for entity_id, content in zip(entity_ids, contents, strict=True)
     ]
+
+
+def look_up_all(served: Served, entity_ids: Sequence[str]) -> list[Asked]:
+    """One answer per id, in the order asked for.
+
+    Raises:
+        Problem: 503 without a snapshot, 404 that names the first unknown id.
+    """
+    found: list[Asked] = []
+    for entity_id, asked in zip(entity_ids, look_up_many(served, entity_ids), strict=True):
+        if asked is None:
+            use_case = served.use_case
+            raise unknown_id(use_case.name, use_case.entity_key, entity_id, require_store(served).snapshot)
+        found.append(asked)
+    return found
 
 
 class Predictor:

@@ -25,6 +25,7 @@ from serving.overload import Overload
 from serving.paths import serving_paths
 from serving.predicting import Predictor
 from serving.prediction_log import LogPolicy, PredictionLog, publish_command
+from serving.redis_first import RedisFirst
 from serving.registry import CHALLENGER, CHAMPION, ModelRegistry
 from serving.served import Routing, Served
 from serving.snapshot_follower import SnapshotFollower
@@ -65,7 +66,7 @@ class Runtime:
         self._registered: dict[str, dict[str, str]] = {}
         self._registry: ModelRegistry | None = None
         self._snapshots = {
-            name: SnapshotFollower(use_case, self.lake, self.paths.snapshots(name))
+            name: SnapshotFollower(use_case, self.lake, self.paths.snapshots(name), settings.online_store_url)
             for name, use_case in self.use_cases.items()
         }
         self.copies = {
@@ -136,6 +137,8 @@ class Runtime:
             if opened is not None:
                 self.served[name] = replace(self.served[name], store=opened[0], snapshot=opened[1])
                 logger.info("snapshot served", extra={"use_case": name, "snapshot": opened[1].snapshot})
+            elif isinstance(store := self.served[name].store, RedisFirst):
+                await asyncio.to_thread(store.try_again)
             self.follow_routing(name)
         self.keys.reload()
         self.metrics.watch(self.served, self.log.queued, self.log.dropped)
@@ -209,6 +212,7 @@ class Runtime:
             "snapshot": served.snapshot_id,
             "snapshot_created_at": served.snapshot.created_at.isoformat() if served.snapshot else None,
             "stale": served.stale(now),
+            "redis_refused": served.store.refused if isinstance(served.store, RedisFirst) else None,
             "snapshot_refused": self._snapshots[name].refused,
             "model_version": served.champion.version if served.champion else None,
             "model_refused": followers[CHAMPION].refused if followers else None,

@@ -16,7 +16,9 @@ from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.use_case import UseCase
 from serving.model import ServedModel
+from serving.redis_first import RedisFirst
 
+ServedStore = EmbeddedStore | RedisFirst
 Variant = Literal["champion", "challenger"]
 
 _BUCKETS = 2**32
@@ -37,7 +39,7 @@ class Served:
     """The snapshot and the models of a use case; either may be lacking before the first was published."""
 
     use_case: UseCase
-    store: EmbeddedStore | None = None
+    store: ServedStore | None = None
     snapshot: SnapshotManifest | None = None
     champion: ServedModel | None = None
     challenger: ServedModel | None = None

@@ -6,7 +6,10 @@ the lake neither to go on nor to start again.
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.durable import write_text
@@ -14,17 +17,20 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.use_case import UseCase
+from serving.redis_first import RedisFirst, open_redis
+from serving.served import ServedStore
 
 _REMEDY = "run the features DAG again; the snapshot before goes on answering"
 
-Opened = tuple[EmbeddedStore, SnapshotManifest]
+Opened = tuple[ServedStore, SnapshotManifest]
 
 
 class SnapshotFollower:
-    """``poll`` is called again and again, from one thread at a time."""
+    """``poll`` is called again and again, from one thread at a time. ``redis`` is where lookups go first, if set."""
 
-    def __init__(self, use_case: UseCase, lake: Lake, kept: Path) -> None:
+    def __init__(self, use_case: UseCase, lake: Lake, kept: Path, redis: SecretStr | None) -> None:
         self._use_case = use_case
+        self._redis = redis
         self._lake = lake
         self._snapshots = Snapshots(lake, use_case.name)
         self._pointer = self._snapshots.folder / "current.json"
@@ -84,7 +90,9 @@ class SnapshotFollower:
             raise SnapshotError(
                 f"{file} holds {len(store)} entities, its manifest says {manifest.entities}", remedy=_REMEDY
             )
-        return store, manifest
+        if self._redis is None:
+            return store, manifest
+        return RedisFirst(store, partial(open_redis, self._redis, manifest)), manifest
 
     def _keep(self, file: Path, manifest: SnapshotManifest) -> None:
         target = self._kept_file(manifest)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -21,10 +22,13 @@ from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.raw_file import check_header
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
-from mlops_platform.settings import load_settings
+from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.use_cases import get_use_case
 from spark_jobs.publication import publish
 from spark_jobs.snapshot_build import Attempt, FeatureRun, Stopwatch, build, rehearse
+
+if TYPE_CHECKING:
+    from mlops_platform.online_store.redis import RedisPublisher
 
 BYTES_PER_PARTITION = 128 * 1024 * 1024
 """Of the raw text. A shuffle partition then takes some 30 MB: it is sorted in memory."""
@@ -38,12 +42,14 @@ OpenSession = Callable[[int], SparkSession]
 """Opens a session that shuffles into so many partitions."""
 
 
-def run_job(run: FeatureRun, lake: Lake, kept: int, sessions: OpenSession) -> SnapshotManifest:
-    """Build and publish the run's snapshot. Done again, it gives the same rows, once.
+def run_job(
+    run: FeatureRun, lake: Lake, kept: int, sessions: OpenSession, redis: "RedisPublisher | None" = None
+) -> SnapshotManifest:
+    """Build and publish the run's snapshot, in Redis too if there is one. Done again, it gives the same rows, once.
 
     Raises:
         PlatformError: nothing was published; a later attempt of the run took over, the data is not good enough, or
-            what was computed does not fit the spec.
+            what was computed does not fit the spec, or Redis did not take it.
     """
     watch = Stopwatch()
     snapshots = Snapshots(lake, run.use_case.name)
@@ -52,18 +58,38 @@ def run_job(run: FeatureRun, lake: Lake, kept: int, sessions: OpenSession) -> Sn
     try:
         with watch.step("session"):
             session = sessions(shuffle_partitions(run.raw_file))
-        manifest = build(session, run, attempt, watch)
+        manifest = build(session, run, attempt, watch, redis)
     except BaseException:
         snapshots.abandon(snapshot, attempt.name)
         raise
     # from here on Hive may know the attempt's files, so they stay whatever happens
     removed = publish(session, run.use_case, snapshots, manifest, kept)
+    if redis is not None:
+        forget_old_rows(redis, snapshots)
     published = snapshots.get(snapshot)
     log.info("published snapshot %s of %s", snapshot, run.use_case.name)
     if removed:
         log.info("deleted old snapshots: %s", ", ".join(removed))
     log.info("seconds: %s", ", ".join(f"{step} {seconds:.1f}" for step, seconds in published.timings.items()))
     return published
+
+
+def forget_old_rows(redis: "RedisPublisher", snapshots: Snapshots) -> None:
+    """Remove what Redis holds of snapshots that are kept no more. It fails no run: the next one does it too."""
+    try:
+        redis.keep_only(snapshots.use_case, snapshots.attempts)
+    except PlatformError as error:
+        log.warning("rows of old snapshots stay in Redis until the next run: %s", error)
+
+
+def open_redis(settings: PlatformSettings) -> "RedisPublisher | None":
+    """Where lookups are to be answered from Redis."""
+    if settings.online_store_url is None:
+        return None
+    # loading it takes a quarter of a second, which nobody waits for who does not use it
+    from mlops_platform.online_store.redis import RedisPublisher  # noqa: PLC0415
+
+    return RedisPublisher(settings.online_store_url.get_secret_value())
 
 
 def shuffle_partitions(raw_file: Path) -> int:
@@ -129,7 +155,7 @@ def failure_of(given: argparse.Namespace, sessions: OpenSession) -> str:
             rehearse(sessions(shuffle_partitions(run.raw_file)), run)
             log.info("dry run: nothing was written")
         else:
-            run_job(run, lake, settings.snapshots_kept, sessions)
+            run_job(run, lake, settings.snapshots_kept, sessions, open_redis(settings))
     except PlatformError as error:
         return str(error)
     except Exception as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -15,10 +16,14 @@ from mlops_platform.errors import DataQualityError, PlatformError
 from mlops_platform.lake.layout import uri
 from mlops_platform.lake.snapshots import Quality, RuleFinding, SnapshotManifest, Snapshots, make_durable
 from mlops_platform.online_store import embedded
+from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.use_case import HIVE_TYPES, UseCase
 from spark_jobs import quality, raw_rows, written_features
 from spark_jobs.features import compute_of
 from spark_jobs.quality import REASONS, Judged
+
+if TYPE_CHECKING:
+    from mlops_platform.online_store.redis import RedisPublisher
 
 RULES_NAMED = 5
 """How many broken rules an error names, the most frequent first."""
@@ -128,12 +133,15 @@ class Features:
         return features, lambda: Counts(**judged.counts.get, **passed.get)
 
 
-def build(session: SparkSession, run: FeatureRun, attempt: Attempt, watch: Stopwatch) -> SnapshotManifest:
-    """Write and check all files of an attempt, durably. Returns the manifest to publish.
+def build(
+    session: SparkSession, run: FeatureRun, attempt: Attempt, watch: Stopwatch, redis: "RedisPublisher | None" = None
+) -> SnapshotManifest:
+    """Write and check all files of an attempt, durably, and fill Redis if there is one. Returns the manifest.
 
     Raises:
         DataQualityError: too many rows were rejected, or none is left.
         SnapshotError: what was written does not fit the spec.
+        PlatformError: Redis did not take the rows.
     """
     use_case, folder, quarantine = run.use_case, attempt.features, attempt.quarantine
     features = Features(session, run)
@@ -155,6 +163,8 @@ def build(session: SparkSession, run: FeatureRun, attempt: Attempt, watch: Stopw
         entities = written_features.check(folder, use_case, verdict.rows_valid)
     with watch.step("online_store"):
         embedded.build(attempt.online, written_features.latest_rows(folder, use_case))
+        if redis is not None:
+            _fill(redis, attempt)
     with watch.step("durable"):
         make_durable(folder)
         if found:
@@ -225,6 +235,17 @@ def accept(use_case: UseCase, counts: Counts, found: Sequence[RuleFinding]) -> Q
             remedy="correct the file and add it as a new dataset version, or raise quarantine_limit in the spec",
         )
     return verdict
+
+
+def _fill(redis: "RedisPublisher", attempt: Attempt) -> None:
+    """Copy the embedded store's rows; what attempts that are gone left in Redis makes room first."""
+    snapshots = attempt.snapshots
+    redis.keep_only(snapshots.use_case, snapshots.attempts)
+    store = EmbeddedStore(attempt.online, attempt.snapshot)
+    try:
+        redis.fill(snapshots.use_case, attempt.snapshot, attempt.name, store.encoded_rows())
+    finally:
+        store.close()
 
 
 def _write(features: Features, folder: Path, *, thoroughly: bool) -> tuple[Callable[[], DataFrame], Counts]:

@@ -172,6 +172,11 @@ class Snapshots:
         found = (self._read(path) for path in self.folder.glob("snapshot=*/snapshot.json"))
         return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.snapshot), reverse=True)
 
+    def attempts(self) -> set[tuple[str, str]]:
+        """Every attempt that is published or still may be, as its snapshot's id and its own name."""
+        published = {(manifest.snapshot, manifest.attempt) for manifest in self.published()}
+        return published | {(snapshot, self._holder(snapshot)) for snapshot in self._ids()}
+
     def abandon(self, snapshot: str, attempt: str) -> None:
         """Remove the features of an attempt that failed before it began to publish, and give its claim back.
 

@@ -1,39 +1,24 @@
 """The embedded store: one LMDB file per snapshot, written once, memory-mapped by every reader.
 
-Key: the entity id as text. Value: the JSON object ``{"feature_date": ..., "features": {...}}``, ready to be sent.
-The file is read-only after it was built; a publication is a new file, and readers follow the snapshot pointer to it.
+Keys and values are as ``encoded.py`` has them. The file is read-only after it was built; a publication is a new file,
+and readers follow the snapshot pointer to it.
 """
 
-import datetime as dt
 import itertools
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import lmdb
-import orjson
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.durable import sync_folder
+from mlops_platform.online_store.encoded import LONGEST_KEY, EncodedStore, encode
 from mlops_platform.online_store.protocol import FeatureRow
-
-LONGEST_KEY = 511
-"""Bytes; what LMDB takes as a key."""
 
 _WRITES_PER_TRANSACTION = 200_000
 _DISTANCE_BYTES = 16
 _BYTES_AT_FIRST = 64 * 1024 * 1024
-
-# how `encode` lays a value out
-_NO_DATE = b'{"feature_date":null,"features":'
-_DATE = slice(len(b'{"feature_date":"'), len(b'{"feature_date":"2020-12-30'))
-_AFTER_DATE = len(b'{"feature_date":"2020-12-30","features":')
-
-
-def encode(row: FeatureRow) -> bytes:
-    """The stored value of a row."""
-    # what orjson returns keeps its working buffer, 4 KB of memory, for as long as it lives; a copy has its own size
-    return bytes(memoryview(orjson.dumps({"feature_date": row.feature_date, "features": row.features})))
 
 
 def build(path: Path, rows: Iterable[FeatureRow]) -> int:
@@ -91,7 +76,7 @@ def _write(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]], *, a
             environment.set_mapsize(environment.info()["map_size"] * 2)
 
 
-class EmbeddedStore:
+class EmbeddedStore(EncodedStore):
     """Reads one snapshot's file.
 
     Raises:
@@ -118,27 +103,17 @@ class EmbeddedStore:
         return entries
 
     def get_raw(self, entity_id: bytes) -> bytes | None:
-        """The stored JSON value of an id, None for a miss: the hot path, without decoding."""
         if not 0 < len(entity_id) <= LONGEST_KEY:
             return None
         value: bytes | None = self._read.get(entity_id)
         return value
 
-    def get_parts(self, entity_id: bytes) -> tuple[bytes | None, bytes] | None:
-        """The date's text and the JSON object of the features of an id, cut out of the stored value."""
-        value = self.get_raw(entity_id)
-        if value is None:
-            return None
-        if value.startswith(_NO_DATE):
-            return None, value[len(_NO_DATE) : -1]
-        return value[_DATE], value[_AFTER_DATE:-1]
+    def get_raw_many(self, entity_ids: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get_raw(entity_id) for entity_id in entity_ids]
 
-    def get(self, entity_id: str) -> FeatureRow | None:
-        value = self.get_raw(entity_id.encode())
-        return None if value is None else _decode(entity_id, value)
-
-    def get_many(self, entity_ids: Sequence[str]) -> list[FeatureRow | None]:
-        return [self.get(entity_id) for entity_id in entity_ids]
+    def encoded_rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key with its value, in the order of the keys' bytes."""
+        yield from self._read.cursor().iternext()
 
     def sample(self, limit: int) -> list[str]:
         """Up to ``limit`` ids that the store holds, spread over the key range."""
@@ -166,13 +141,3 @@ class EmbeddedStore:
     def close(self) -> None:
         self._read.abort()
         self._environment.close()
-
-
-def _decode(entity_id: str, value: bytes) -> FeatureRow:
-    content = orjson.loads(value)
-    day = content["feature_date"]
-    return FeatureRow(
-        entity_id=entity_id,
-        feature_date=None if day is None else dt.date.fromisoformat(day),
-        features=content["features"],
-    )

@@ -22,7 +22,10 @@ class FeatureRow:
 
 
 class OnlineStore(Protocol):
-    """The published features of one use case, by entity id. Ids are strings, as they stand in a URL."""
+    """The published features of one use case, by entity id. Ids are strings, as they stand in a URL.
+
+    One thread at a time may ask; an adapter that allows more says so.
+    """
 
     @property
     def snapshot(self) -> str:

@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import stat
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.use_cases import get_use_case
 from tests.e2e.conftest import RunningPlatform
+from tests.mlops_platform.online_store.contract import OnlineStoreContract
+from tests.mlops_platform.online_store.publishers import InHive
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
@@ -161,6 +164,19 @@ def test_online_rows_equal_hive_rows(platform: RunningPlatform) -> None:
     output = platform.python(textwrap.dedent(program), settings.hiveserver2_host, str(settings.hiveserver2_port), *ids)
     rows = json.loads(output.split("ROWS ")[1])
     assert rows == [[list(platform.get(f"/features/?user_id={entity_id}").values())] for entity_id in ids]
+
+
+class TestHiveStore(OnlineStoreContract):
+    """The adapter beside the published tables, on tables of its own."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def publisher(cls, platform: RunningPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InHive]:
+        settings = platform.settings
+        folder = tmp_path_factory.mktemp("in_hive")
+        publisher = InHive(settings.hiveserver2_host, settings.hiveserver2_port, folder)
+        yield publisher
+        publisher.remove()
 
 
 def test_beeline_and_airflows_hook_read_the_latest_features(platform: RunningPlatform) -> None:

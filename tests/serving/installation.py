@@ -13,7 +13,9 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.model_manifest import ModelManifest, manifest_sha256, sha256
 from mlops_platform.online_store.embedded import build
+from mlops_platform.online_store.encoded import encode
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.online_store.redis import RedisPublisher
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from training.compiled import compile_pipeline, describe
@@ -129,12 +131,16 @@ def publish_snapshot(
     rows: Iterable[FeatureRow] = ROWS,
     created_at: dt.datetime | None = None,
 ) -> SnapshotManifest:
-    """Publish a snapshot with these rows in its online store."""
+    """Publish a snapshot with these rows in its online store, in Redis too if there is one."""
     lake = Lake(settings.lake_root)
     snapshots = Snapshots(lake, use_case.name)
     attempt = snapshots.claim(snapshot)
     online = snapshots.online_file(snapshot, attempt)
+    rows = tuple(rows)
     entities = build(online, rows)
+    if settings.online_store_url is not None:
+        encoded = [(row.entity_id.encode(), encode(row)) for row in rows]
+        RedisPublisher(settings.online_store_url.get_secret_value()).fill(use_case.name, snapshot, attempt, encoded)
     manifest = SnapshotManifest(
         snapshot=snapshot,
         use_case=use_case.name,

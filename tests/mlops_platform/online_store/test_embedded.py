@@ -6,6 +6,9 @@ import pytest
 from mlops_platform.errors import SnapshotError
 from mlops_platform.online_store import FeatureRow, embedded
 from mlops_platform.online_store.embedded import EmbeddedStore, build
+from mlops_platform.online_store.encoded import encode
+from tests.mlops_platform.online_store.contract import OnlineStoreContract
+from tests.mlops_platform.online_store.publishers import InFiles
 
 DAY = dt.date(2020, 12, 30)
 
@@ -20,23 +23,43 @@ def store(tmp_path: Path) -> EmbeddedStore:
     return EmbeddedStore(tmp_path / "a.lmdb", "a")
 
 
-def test_rows_come_back_as_they_went_in(store: EmbeddedStore) -> None:
-    assert store.get("7") == row("7")
+class TestEmbedded(OnlineStoreContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def publisher(cls, tmp_path_factory: pytest.TempPathFactory) -> InFiles:
+        return InFiles(tmp_path_factory.mktemp("online"))
+
+
+def test_ids_may_be_any_text_and_are_counted(store: EmbeddedStore) -> None:
     assert store.get("é") == FeatureRow("é", None, {"age": 1})
     assert (store.snapshot, len(store)) == ("a", 4)
-
-
-def test_many_are_answered_in_the_order_asked_for(store: EmbeddedStore) -> None:
-    assert store.get_many(["9", "8", "10", "9"]) == [row("9"), None, row("10", None), row("9")]
 
 
 def test_a_raw_answer_is_the_json_that_is_sent(store: EmbeddedStore) -> None:
     assert store.get_raw(b"10") == b'{"feature_date":"2020-12-30","features":{"age":null,"amount":153.12,"car":"Y"}}'
 
 
-@pytest.mark.parametrize("entity_id", ["", "8", "07", "x" * 600, "7\x00"])
-def test_an_id_that_is_not_there_is_a_miss(store: EmbeddedStore, entity_id: str) -> None:
-    assert store.get(entity_id) is None
+def test_the_encoded_rows_are_in_the_order_of_their_keys(store: EmbeddedStore) -> None:
+    expected = [row("10", None), row("7"), row("9"), FeatureRow("é", None, {"age": 1})]
+    assert list(store.encoded_rows()) == [(known.entity_id.encode(), encode(known)) for known in expected]
+
+
+def test_a_value_is_cut_out_as_it_was_written(store: EmbeddedStore) -> None:
+    dated = store.get_parts(b"7")
+    assert dated is not None
+    assert (dated[0], b'{"feature_date":"2020-12-30","features":' + dated[1] + b"}") == (
+        b"2020-12-30",
+        encode(row("7")),
+    )
+    assert store.get_parts("é".encode()) == (None, b'{"age":1}')
+    assert store.get_parts(b"8") is None
+
+
+def test_spread_ids_reach_from_the_first_on(tmp_path: Path) -> None:
+    build(tmp_path / "a.lmdb", (FeatureRow(str(5_000_000 + number), None, {}) for number in range(1000)))
+    found = [int(entity_id) for entity_id in EmbeddedStore(tmp_path / "a.lmdb", "a").spread(10)]
+    assert found == sorted(set(found))
+    assert (found[0], len(found) > 5, found[-1] > 5_000_800) == (5_000_000, True, True)
 
 
 def test_a_sample_is_spread_over_the_ids(store: EmbeddedStore) -> None:
