@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pyspark.sql import SparkSession
 
@@ -13,7 +14,9 @@ from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.redis import RedisStore
+from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
+from serving.service import create_app
 from spark_jobs import feature_job
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.spark_jobs.conftest import WriteLoans
@@ -22,9 +25,15 @@ RunJob = Callable[[str], str]
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
     with redis_server(tmp_path) as server:
         monkeypatch.setenv("MLOPS_ONLINE_STORE_URL", server.url)
+        monkeypatch.setattr("mlops_platform.online_store.redis.LOOKUP_SECONDS", 5.0)  # the machine may be busy
         yield server
 
 
@@ -81,6 +90,24 @@ def test_redis_is_filled_with_what_the_file_holds_and_emptied_of_what_is_kept_no
         assert found == rows(EmbeddedStore(snapshots.lake.root / manifest.online_path, manifest.snapshot))
         assert [row and row.entity_id for row in found] == ["7", "8", None]
     assert keys(server) == {places[1], places[3]}
+
+
+@pytest.mark.anyio
+async def test_the_service_answers_from_what_the_job_put_into_redis(run: RunJob, server: RedisServer) -> None:
+    assert run("first") == ""
+    service = create_app(PlatformSettings(mlflow_port=1, _env_file=None))
+    transport = httpx.ASGITransport(service)
+    async with service.runtime.running(), httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        found = (await client.get("/features/7")).json()
+        with server.client as redis:
+            (key,) = redis.keys("*")
+            redis.hset(key, "7", '{"feature_date":null,"features":{"changed":1}}')
+        changed = (await client.get("/features/7")).json()
+        server.stop()
+        from_the_file = (await client.get("/features/7")).json()
+    assert found == from_the_file
+    assert found["nb_previous_loans"] == 0
+    assert changed == {"changed": 1}
 
 
 def test_a_redis_that_is_down_fails_the_run_before_anything_is_published(

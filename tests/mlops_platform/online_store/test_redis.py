@@ -15,6 +15,14 @@ KEY = f"mlops:{SPEC.name}:{FIRST}:attempt-1"
 PAIRS = [(str(number).encode(), b'{"feature_date":null,"features":{}}') for number in range(25)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _patience() -> Iterator[None]:
+    """The machine may be busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis, "LOOKUP_SECONDS", 5.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
@@ -154,7 +162,7 @@ def test_a_server_that_stops_and_comes_back(server: RedisServer) -> None:
 
 def test_a_server_that_hangs_is_given_up_at_the_deadline(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     RedisPublisher(server.url).fill(*PLACE, PAIRS)
-    monkeypatch.setattr(redis, "LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(redis, "LOOKUP_SECONDS", 0.25)
     store = RedisStore(server.url, *PLACE)
     with server.paused(), pytest.raises(RedisUnavailable, match=r"did not answer \(TimeoutError\)"):
         store.get("3")
