@@ -174,8 +174,9 @@ class Snapshots:
 
     def attempts(self) -> set[tuple[str, str]]:
         """Every attempt that is published or still may be, as its snapshot's id and its own name."""
-        published = {(manifest.snapshot, manifest.attempt) for manifest in self.published()}
-        return published | {(snapshot, self._holder(snapshot)) for snapshot in self._ids()}
+        with self._lock():
+            published = {(manifest.snapshot, manifest.attempt) for manifest in self.published()}
+            return published | {(snapshot, self._holder(snapshot)) for snapshot in self._ids()}
 
     def abandon(self, snapshot: str, attempt: str) -> None:
         """Remove the features of an attempt that failed before it began to publish, and give its claim back.

@@ -44,7 +44,8 @@ class RedisPublisher:
     """
 
     def __init__(self, url: str) -> None:
-        self._server = _Server(url, PUBLISH_SECONDS)
+        # a job opens it before it computes: a connection that was cut meanwhile is made again, once
+        self._server = _Server(url, PUBLISH_SECONDS, retries=1)
 
     def fill(self, use_case: str, snapshot: str, attempt: str, rows: Iterable[tuple[bytes, bytes]]) -> int:
         """Write encoded rows, in any order; no store can be opened on them before the last. Returns their number.
@@ -139,24 +140,24 @@ class RedisStore(EncodedStore):
 class _Server:
     """One connection with a deadline, and its errors in words that hold no password. Threads take turns."""
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, retries: int = 0) -> None:
         try:
             connections = redis.ConnectionPool.from_url(
                 url,
                 protocol=2,
                 socket_timeout=seconds,
                 socket_connect_timeout=LOOKUP_SECONDS,
-                retry=Retry(NoBackoff(), 0),
+                retry=Retry(NoBackoff(), retries),
             )
-        except ValueError:  # its message may repeat the URL
+            given = connections.connection_kwargs
+            self.address = f"Redis at {given.get('path') or '{host}:{port}'.format(**{**_DEFAULT_PLACE, **given})}"
+            with self._in_our_words():
+                self._client = redis.Redis(connection_pool=connections, single_connection_client=True)
+        except (ValueError, TypeError):  # the messages may repeat the URL
             raise RedisUnavailable(
                 "MLOPS_ONLINE_STORE_URL is no URL of a Redis server",
                 remedy="give it as redis://[user:password@]host:port/database, or leave it out for the embedded store",
             ) from None
-        given = connections.connection_kwargs
-        self.address = f"Redis at {given.get('path') or '{host}:{port}'.format(**{**_DEFAULT_PLACE, **given})}"
-        with self._in_our_words():
-            self._client = redis.Redis(connection_pool=connections, single_connection_client=True)
 
     def ask(self, *command: Any) -> Any:
         """Redis' answer to one command."""

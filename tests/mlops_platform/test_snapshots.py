@@ -141,6 +141,16 @@ def test_pruning_keeps_the_newest_and_the_current_one(snapshots: Snapshots) -> N
     assert areas(snapshots, "a") == [True, True, True]
 
 
+def test_the_attempts_that_count_are_published_or_hold_their_claim(snapshots: Snapshots) -> None:
+    publish(snapshots, "a", 1)
+    second = publish(snapshots, "a", 2)
+    begin(snapshots, "b")
+    running = begin(snapshots, "b")
+    rerun = begin(snapshots, "a")
+
+    assert snapshots.attempts() == {("a", second.attempt), ("a", rerun), ("b", running)}
+
+
 def test_pruning_removes_attempts_that_neither_count_nor_may_publish(snapshots: Snapshots) -> None:
     first = publish(snapshots, "a", 1)
     second = publish(snapshots, "a", 2)
