@@ -6,7 +6,8 @@
     python -m benchmarks.serving --workers 1 2            two services, one with more workers
 
 The server has one core and the load generator (wrk, which must be on PATH) another. Each round measures every case
-once, so that a disturbance of the machine meets all of them. Printed per case, as medians over the rounds:
+once, so that a disturbance of the machine meets all of them; one during which others used the machine is repeated a few
+times, and the least disturbed counts. Printed per case, as medians over the rounds:
 
 ``requests_per_second``  those answered with success
 ``cpu_us``               the server's CPU time per such request, of all its processes
@@ -51,6 +52,8 @@ from tests.serving.installation import fit, keep_model, publish_snapshot, write_
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 100
+DISTURBED = 0.2
+"""Cores that others use; a measurement during which they used more is repeated."""
 FIRST_ID = 5_000_000
 USE_CASE = get_use_case("credit_risk")
 BARE_NAME = "bare uvicorn"
@@ -114,6 +117,7 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="their folder (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2, help="how often a disturbed measurement is repeated")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
@@ -140,7 +144,7 @@ def main() -> int:
         for turn in range(arguments.rounds):
             for connections in arguments.connections:
                 for case in cases(bare, services, rivals, connections):
-                    found.setdefault(case, []).append(measure(case, root, arguments.seconds, seed=turn + 1))
+                    found.setdefault(case, []).append(least_disturbed(case, root, arguments, turn))
         figures: dict[str, list[Figures]] = {
             "requests": summary(found, BARE_NAME),
             "services": [footprint(each) for each in services],
@@ -152,6 +156,16 @@ def main() -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def least_disturbed(case: Case, root: Path, arguments: argparse.Namespace, turn: int) -> Measured:
+    """One measurement, repeated while others use the machine."""
+    runs: list[Measured] = []
+    for attempt in range(1 + arguments.repeats):
+        runs.append(measure(case, root, arguments.seconds, seed=turn * (1 + arguments.repeats) + attempt))
+        if runs[-1].others <= DISTURBED:
+            break
+    return min(runs, key=lambda run: run.others)
 
 
 def cases(bare: Server, services: list[Service], rivals: list[Rival], connections: int) -> list[Case]:
