@@ -241,7 +241,7 @@ def own_memory(name: str) -> float:
 
 
 def footprint(each: Service) -> dict[str, float | int | str]:
-    """Time, disk and memory of a service after its load; MiB."""
+    """Time, disk and memory of a service after its load, its log's publisher included if that runs just then; MiB."""
     found = memory(each.server.process)
     return {
         "ids": each.published.ids.count,
