@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import stat
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.online_store.hive import run_query
 from mlops_platform.use_cases import get_use_case
 from tests.e2e.conftest import RunningPlatform
 from tests.mlops_platform.online_store.contract import OnlineStoreContract
@@ -164,6 +166,22 @@ def test_online_rows_equal_hive_rows(platform: RunningPlatform) -> None:
     output = platform.python(textwrap.dedent(program), settings.hiveserver2_host, str(settings.hiveserver2_port), *ids)
     rows = json.loads(output.split("ROWS ")[1])
     assert rows == [[list(platform.get(f"/features/?user_id={entity_id}").values())] for entity_id in ids]
+
+
+def test_an_answer_is_a_row_of_hive_within_a_minute(platform: RunningPlatform) -> None:
+    entity_id = sampled_ids(platform, 1)[0]
+    answer = platform.get(f"/predict/?user_id={entity_id}")
+    query = (
+        "SELECT p.id, p.score, p.label, p.model_version, p.snapshot, p.variant, p.features.age = f.age "
+        "FROM predictions.credit_risk p JOIN features.credit_risk_latest f ON p.id = f.id WHERE p.request_id = %(asked)s"
+    )
+    settings = platform.settings
+    end = time.monotonic() + 60
+    rows: list[tuple[Any, ...]] = []
+    while not rows and time.monotonic() < end:
+        rows = run_query(settings.hiveserver2_host, settings.hiveserver2_port, query, {"asked": answer["request_id"]})
+    expected = [answer[name] for name in ("probability", "prediction", "model_version", "snapshot", "variant")]
+    assert rows == [(int(entity_id), *expected, True)]
 
 
 class TestHiveStore(OnlineStoreContract):
