@@ -173,7 +173,8 @@ def test_an_answer_is_a_row_of_hive_within_a_minute(platform: RunningPlatform) -
     answer = platform.get(f"/predict/?user_id={entity_id}")
     query = (
         "SELECT p.id, p.score, p.label, p.model_version, p.snapshot, p.variant, p.features.age = f.age "
-        "FROM predictions.credit_risk p JOIN features.credit_risk_latest f ON p.id = f.id WHERE p.request_id = %(asked)s"
+        "FROM predictions.credit_risk p JOIN features.credit_risk_latest f ON p.id = f.id "
+        "WHERE p.request_id = %(asked)s"
     )
     settings = platform.settings
     end = time.monotonic() + 60
