@@ -1,9 +1,10 @@
 """Tells when there is more to do than can be done: new requests are refused then, at a fraction of an answer's cost.
 
 Two things are measured. The event loop answers late, by its own clock: a beat that is due waits in the loop behind the
-requests that came before it, so its lateness is how long they wait. And the routes of the framework, of which one can
-cost as much as a thousand lookups, take turns: few at once, so that the loop stays in time for everything else, and
-none that would wait, or has waited, longer than the limit. So whoever is served waits that long at most.
+requests that came before it, so its lateness is how long they wait, if they were many; a loop that is late with few of
+them got no core from the machine, and to refuse the next one would help nobody. And the routes of the framework, of
+which one can cost as much as a thousand lookups, take turns: few at once, so that the loop stays in time for everything
+else, and none that would wait, or has waited, longer than the limit. So whoever is served waits that long at most.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ class Overload:
 
     def __init__(self) -> None:
         self.shedding = False
+        self._arrived = 0
         self._turns = asyncio.Semaphore(TURNS_AT_ONCE)
         self._waiting = 0
         self._last_end = 0.0
@@ -39,7 +41,12 @@ class Overload:
             due = time.monotonic() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             late = time.monotonic() - due
-            self.shedding = late > (IN_TIME_SECONDS if self.shedding else LATE_SECONDS)
+            many, self._arrived = self._arrived > TURNS_AT_ONCE, 0
+            self.shedding = many and late > (IN_TIME_SECONDS if self.shedding else LATE_SECONDS)
+
+    def arrive(self) -> None:
+        """A request is there, whatever becomes of it."""
+        self._arrived += 1
 
     def refuse_hopeless(self) -> None:
         """Raises a 503 where a new request would have to wait too long for its turn, as turns go at present."""

@@ -81,6 +81,7 @@ class Service:
 
     def _admit(self, scope: Scope) -> None:
         """Raises a 503 under overload, a 401 or 403 for a caller who may not."""
+        self.runtime.overload.arrive()
         if self.runtime.overload.shedding and not _for_operators(scope["path"]):
             raise too_much()
         keys = self.runtime.keys
