@@ -14,7 +14,7 @@ import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.stack.compose import engine_answers, project_name
-from tests.e2e.conftest import PORTS, copy_of_checkout, free_ports
+from tests.e2e.conftest import PORTS, copy_of_checkout, free_ports, run_in
 
 ROWS = 20_000
 WORKERS = 2
@@ -61,24 +61,9 @@ class ComposePlatform:
     started_at: datetime
     start_output: str = ""
 
-    def command(self, *arguments: str, deadline: float = 1800, expect: int | None = 0) -> str:
+    def command(self, *arguments: str, deadline: int = 1800, expect: int | None = 0) -> str:
         """Run a command of the copy; its output, stdout and stderr in order."""
-        kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "COMPOSE_", "VIRTUAL_ENV", "PYTHON"))
-        }
-        done = subprocess.run(
-            arguments,
-            cwd=self.root,
-            env=kept,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=deadline,
-            check=False,
-        )
-        assert expect is None or done.returncode == expect, f"{' '.join(arguments)}:\n{done.stdout}"
-        return done.stdout
+        return run_in(self.root, arguments, deadline, expect)
 
     def compose(self, *arguments: str, expect: int | None = 0) -> str:
         return self.command("docker", "compose", *arguments, expect=expect)

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,26 @@ def copy_of_checkout(source: Path, target: Path) -> None:
             shutil.copy2(source / name, target / name)
 
 
+def run_in(root: Path, command: Sequence[str], deadline: int, expect: int | None) -> str:
+    """Run a command in a copy of the checkout, with nothing of this one's settings; stdout and stderr in order."""
+    foreign = ("MLOPS_", "COMPOSE_", "VIRTUAL_ENV", "PYTHON")
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env={name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=deadline,
+        check=False,
+    )
+    assert expect is None or done.returncode == expect, (
+        f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+    )
+    return done.stdout
+
+
 @dataclass(frozen=True)
 class RunningPlatform:
     """A started platform and what its start printed."""
@@ -62,22 +82,7 @@ class RunningPlatform:
 
     def command(self, *arguments: str, deadline: int = START_DEADLINE, expect: int | None = 0) -> str:
         """Run a command of the copy; its output, stdout and stderr in order."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "VIRTUAL_ENV", "PYTHON"))}
-        done = subprocess.run(
-            arguments,
-            cwd=self.root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=deadline,
-            check=False,
-        )
-        assert expect is None or done.returncode == expect, (
-            f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
-        )
-        return done.stdout
+        return run_in(self.root, arguments, deadline, expect)
 
     def mlops(self, *arguments: str, expect: int | None = 0) -> str:
         return self.command(str(self.root / ".venv/bin/mlops"), *arguments, expect=expect)
