@@ -45,7 +45,7 @@ class Overload:
             self.shedding = many and late > (IN_TIME_SECONDS if self.shedding else LATE_SECONDS)
 
     def arrive(self) -> None:
-        """A request is there, whatever becomes of it."""
+        """A request is there, whatever becomes of it; operators' do not count."""
         self._arrived += 1
 
     def refuse_hopeless(self) -> None:

@@ -81,9 +81,10 @@ class Service:
 
     def _admit(self, scope: Scope) -> None:
         """Raises a 503 under overload, a 401 or 403 for a caller who may not."""
-        self.runtime.overload.arrive()
-        if self.runtime.overload.shedding and not _for_operators(scope["path"]):
-            raise too_much()
+        if not _for_operators(scope["path"]):
+            self.runtime.overload.arrive()
+            if self.runtime.overload.shedding:
+                raise too_much()
         keys = self.runtime.keys
         admin = scope["path"].startswith(ADMIN_PREFIX)
         if admin or (keys.required and scope["path"] not in _PUBLIC):
