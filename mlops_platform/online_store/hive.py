@@ -5,6 +5,7 @@ A lookup takes a quarter of a second and more; it is there to compare with, and 
 
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -106,9 +107,15 @@ def run_query(host: str, port: int, query: str, parameters: dict[str, Any]) -> l
             return [] if cursor.description is None else list(cursor.fetchall())
     except (PyHiveError, TException, OSError) as error:
         raise HiveUnavailable(
-            f"HiveServer2 at {host}:{port} did not answer ({type(error).__name__})",
+            f"HiveServer2 at {host}:{port} did not answer ({_reason(error)})",
             remedy="see that HiveServer2 runs and the features DAG has published: mlops status",
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """The error's name, and Spark's for it: the rest of a message may repeat the values that were asked for."""
+    found = re.search(r"\[([A-Z_][A-Z_.]+)\]", str(error))
+    return type(error).__name__ + (f": {found.group(1)}" if found else "")
 
 
 @contextlib.contextmanager
@@ -121,5 +128,11 @@ def _connection(host: str, port: int) -> Iterator[hive.Connection]:
         return hive.get_installed_sasl(host=host, sasl_auth="PLAIN", username="mlops", password="mlops")  # noqa: S106
 
     transport = TSaslClientTransport(sasl, "PLAIN", socket)
-    with contextlib.closing(hive.connect(thrift_transport=transport)) as connection:
+    connection = hive.connect(thrift_transport=transport)
+    try:
         yield connection
+    finally:
+        # Spark's server now and then fails to close a session, for want of a class of Hive's that Spark leaves out; by
+        # then all that was asked is answered, and the session is gone
+        with contextlib.suppress(PyHiveError):
+            connection.close()
