@@ -134,5 +134,5 @@ def _connection(host: str, port: int) -> Iterator[hive.Connection]:
     finally:
         # Spark's server now and then fails to close a session, for want of a class of Hive's that Spark leaves out; by
         # then all that was asked is answered, and the session is gone
-        with contextlib.suppress(PyHiveError):
+        with contextlib.suppress(PyHiveError, TException):
             connection.close()
