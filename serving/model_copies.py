@@ -118,19 +118,29 @@ class ModelCopies:
                 await registry.download(name, version, file, draft / file)
             model_manifest.verify(draft, self._use_case, registration.manifest_sha256)
             write_json(draft / _REGISTRATION, asdict(registration))
-            await asyncio.to_thread(self._put_in_place, draft, version)
+            await asyncio.to_thread(self._put_in_place, draft, registration)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def _put_in_place(self, draft: Path, version: str) -> None:
+    def _put_in_place(self, draft: Path, registration: Registration) -> None:
+        target = self._folder / registration.version
         with locked(self._folder / ".lock"):
-            shutil.rmtree(self._folder / version, ignore_errors=True)
-            draft.rename(self._folder / version)
+            if not self._is_good(target, registration):
+                shutil.rmtree(target, ignore_errors=True)
+                draft.rename(target)
             noted = {self.noted(path.stem) for path in self._folder.glob("*.json")}
             folders = [path for path in self._folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
             for old in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_KEPT_VERSIONS]:
                 if old.name not in noted:
                     shutil.rmtree(old, ignore_errors=True)
+
+    def _is_good(self, copy: Path, registration: Registration) -> bool:
+        """Whether another worker has brought the copy meanwhile: then it stays, for that worker may be reading it."""
+        try:
+            model_manifest.verify(copy, self._use_case, registration.manifest_sha256)
+        except ModelError:
+            return False
+        return (copy / _REGISTRATION).exists()
 
 
 def _listed(folder: Path, registration: Registration) -> list[str]:

@@ -11,7 +11,7 @@ from mlops_platform.cli import main
 from mlops_platform.cli_output import status_text
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
-from mlops_platform.settings import PlatformSettings
+from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.status import RunStatus, ServiceStatus, Status, UseCaseStatus
 from tests.mlops_platform.conftest import ScriptedServer
 
@@ -39,7 +39,9 @@ class Mlops:
 
 
 @pytest.fixture
-def mlops(settings: PlatformSettings, capsys: pytest.CaptureFixture[str]) -> Mlops:
+def mlops(settings: PlatformSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Mlops:
+    """The command line in this test's installation: the checkout may have been started, and have an .env of its own."""
+    monkeypatch.setattr("mlops_platform.cli.load_settings", lambda: load_settings(None))
     return Mlops(capsys)
 
 
