@@ -30,6 +30,7 @@ from sklearn.pipeline import Pipeline
 from benchmarks.results import Figures, table
 from benchmarks.rivals import ENVIRONMENTS
 from mlops_platform.use_cases import get_use_case
+from tests.serving.installation import random_inputs
 from training.compiled import CompiledScorer, awkward_rows, compile_pipeline, describe
 from training.estimators import tabular_builders
 
@@ -145,16 +146,7 @@ def install_treelite(folder: Path) -> None:
 def draw(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features of credit risk, with nulls, and a label that depends on some of them."""
     chance = np.random.default_rng(seed)
-    inputs = np.column_stack(
-        [
-            chance.integers(20, 70, rows),
-            chance.integers(0, 40, rows),
-            chance.integers(0, 60, rows),
-            chance.gamma(4, 32, rows),
-            chance.integers(0, 2, rows),
-        ]
-    ).astype(np.float64)
-    inputs[chance.random(inputs.shape) < 0.1] = np.nan
+    inputs = random_inputs(chance, rows)
     risk = np.nan_to_num(inputs[:, 2], nan=30) / 60 + np.nan_to_num(inputs[:, 3], nan=128) / 640
     return inputs, (risk + chance.normal(0, 0.3, rows) > 0.8).astype(int)
 

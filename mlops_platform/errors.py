@@ -1,5 +1,8 @@
 """Errors a person can act on. They know nothing of HTTP, Airflow or Spark; entry points map them."""
 
+REMEDY_FOLLOWS = ". Remedy: "
+"""Between what was found and what to do, in every message."""
+
 
 class PlatformError(Exception):
     """Something the user can mend: what was found, what was expected, and the remedy.
@@ -8,7 +11,7 @@ class PlatformError(Exception):
     """
 
     def __init__(self, what: str, *, remedy: str) -> None:
-        super().__init__(f"{what.rstrip('.')}. Remedy: {remedy}")
+        super().__init__(f"{what.rstrip('.')}{REMEDY_FOLLOWS}{remedy}")
         self.what = what
         self.remedy = remedy
 

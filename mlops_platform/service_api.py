@@ -7,13 +7,12 @@ from urllib.parse import quote
 
 import httpx
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import REMEDY_FOLLOWS, PlatformError
 from mlops_platform.settings import PlatformSettings
 
 # The service itself gives up after 60 s, and says so.
 _TIMEOUT = 75.0
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-_REMEDY_FOLLOWS = ". Remedy: "
 
 
 class ServiceError(PlatformError):
@@ -128,7 +127,7 @@ class PredictionService:
 
 def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceError:
     """Where the service's own words name a remedy, it is that one."""
-    what, _, remedy = detail.partition(_REMEDY_FOLLOWS)
+    what, _, remedy = detail.partition(REMEDY_FOLLOWS)
     if status in _REFUSED:
         what = f"it refuses the admin token ({what})"
         remedy = "restart with ./restart.sh, which gives the service the token that stands in .env"

@@ -9,7 +9,7 @@ import orjson
 from serving.metrics import Metrics
 from serving.model import Row, ServedModel
 from serving.prediction_log import PredictionLog
-from serving.problems import not_ready, unknown_id
+from serving.problems import Problem, not_ready, unknown_id
 from serving.scoring import Scoring
 from serving.served import Served, ServedStore, Variant
 
@@ -57,7 +57,7 @@ def look_up(served: Served, entity_id: str) -> Asked:
     store = require_store(served)
     value = store.get_raw(entity_id.encode())
     if value is None:
-        raise unknown_id(served.use_case.name, served.use_case.entity_key, entity_id, store.snapshot)
+        raise _unknown(served, entity_id, store)
     content = orjson.loads(value)
     return Asked(entity_id, content["feature_date"], content["features"])
 
@@ -82,10 +82,13 @@ def look_up_all(served: Served, entity_ids: Sequence[str]) -> list[Asked]:
     found: list[Asked] = []
     for entity_id, asked in zip(entity_ids, look_up_many(served, entity_ids), strict=True):
         if asked is None:
-            use_case = served.use_case
-            raise unknown_id(use_case.name, use_case.entity_key, entity_id, require_store(served).snapshot)
+            raise _unknown(served, entity_id, require_store(served))
         found.append(asked)
     return found
+
+
+def _unknown(served: Served, entity_id: str, store: ServedStore) -> Problem:
+    return unknown_id(served.use_case.name, served.use_case.entity_key, entity_id, store.snapshot)
 
 
 class Predictor:

@@ -58,7 +58,8 @@ def install(*, dev: bool) -> None:
     uv = _uv()
     _make_environment(uv)
     for name in ["requirements.txt", *(["requirements-dev.txt"] if dev else [])]:
-        _once(name, _digest(ROOT / name), "-r", str(ROOT / name), uv=uv)
+        # the lock is complete; to ask Spark's package what it depends on would be to build it twice
+        _once(name, _digest(ROOT / name), "--no-deps", "-r", str(ROOT / name), uv=uv)
     _install_project(uv)
     if java.usable_machine_home(os.environ) is None:
         _bring_java(uv)

@@ -162,11 +162,10 @@ def _listener_from_proc(port: int) -> int | None:
 
 
 def _program(pid: int) -> str:
-    name = Path(f"/proc/{pid}/comm")  # a machine may be without ps
     try:
-        found = name.read_text() if name.exists() else _output("ps", "-o", "comm=", "-p", str(pid))
-    except OSError:
-        found = ""
+        found = Path(f"/proc/{pid}/comm").read_text()
+    except OSError:  # no Linux
+        found = _output("ps", "-o", "comm=", "-p", str(pid))
     return Path(found.strip()).name or "a program"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.stack.compose import engine_answers, project_name
-from tests.e2e.conftest import PORTS, copy_of_checkout, free_ports, run_in
+from tests.e2e.conftest import copy_of_checkout, run_in, with_free_ports
 
 ROWS = 20_000
 WORKERS = 2
@@ -101,10 +101,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path, engin
     root = folder / "checkout"
     copy_of_checkout(project_root, root)
     own_by_user(root)
-    lines = [f"MLOPS_{name}_PORT={port}\n" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
-    env_file = root / ".env"
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(lines), encoding="utf-8")
+    env_file = with_free_ports(root)
     project = project_name(root, {})
     platform = ComposePlatform(root, project, load_settings(env_file), datetime.now(UTC))
     try:

@@ -18,6 +18,7 @@ from mlops_platform.stack.compose import TRAINING_LABEL
 from mlops_platform.use_cases import get_use_case
 from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
 from tests.e2e.conftest import free_ports
+from tests.serving.processes import answers as answers_http
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
@@ -209,7 +210,7 @@ def test_the_images_keep_sagemakers_contract(platform: ComposePlatform, tmp_path
     ).strip()
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for("the model server", lambda: is_ok(f"{url}/ping"))
+        wait_for("the model server", lambda: answers_http(f"{url}/ping"))
         row = {"age": 31, "years_on_the_job": 12, "nb_previous_loans": 9, "avg_amount_loans_previous": 153.12,
                "flag_own_car": 1}  # fmt: skip
         answer = httpx.post(f"{url}/invocations", json={"rows": [row]}, timeout=30)
@@ -218,13 +219,6 @@ def test_the_images_keep_sagemakers_contract(platform: ComposePlatform, tmp_path
         assert csv.text.split(",")[0] in ("0", "1")
     finally:
         docker("stop", container)
-
-
-def is_ok(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def test_a_failed_training_says_why_where_sagemaker_looks(platform: ComposePlatform, tmp_path: Path) -> None:

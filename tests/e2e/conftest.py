@@ -52,6 +52,15 @@ def copy_of_checkout(source: Path, target: Path) -> None:
             shutil.copy2(source / name, target / name)
 
 
+def with_free_ports(root: Path) -> Path:
+    """Gives a copy of the checkout ports that nobody has. Returns its ``.env``."""
+    lines = [f"MLOPS_{name}_PORT={port}\n" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
+    env_file = root / ".env"
+    env_file.touch(mode=0o600)
+    env_file.write_text("".join(lines), encoding="utf-8")
+    return env_file
+
+
 def run_in(root: Path, command: Sequence[str], deadline: int, expect: int | None) -> str:
     """Run a command in a copy of the checkout, with nothing of this one's settings; stdout and stderr in order."""
     foreign = ("MLOPS_", "COMPOSE_", "VIRTUAL_ENV", "PYTHON")
@@ -118,10 +127,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> It
     root = tmp_path_factory.mktemp("platform") / "checkout"
     copy_of_checkout(project_root, root)
     copy_of_checkout_toy(root)
-    lines = [f"MLOPS_{name}_PORT={port}\n" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
-    env_file = root / ".env"
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(lines), encoding="utf-8")
+    env_file = with_free_ports(root)
     before = RunningPlatform(root, load_settings(env_file), "")
     try:
         output = before.command("./start.sh", "--mode", "local", "--rows", str(ROWS))

@@ -65,6 +65,13 @@ def fit(use_case: UseCase, family: str, seed: int, **parameters: object) -> Pipe
     """A model of a made-up relation between the credit-risk features and the label."""
     draw = np.random.default_rng(seed)
     rows = 2_000
+    inputs = random_inputs(draw, rows)
+    risk = np.nan_to_num(inputs[:, 2], nan=30.0) / 60 + draw.normal(0, 0.3, rows)
+    return tabular_builders(use_case)[family](parameters, seed).fit(inputs, (risk > 0.6).astype(int))
+
+
+def random_inputs(draw: np.random.Generator, rows: int) -> np.ndarray:
+    """The credit-risk features of so many rows, in the spec's order, a tenth of them null."""
     inputs = np.column_stack(
         [
             draw.integers(20, 70, rows),
@@ -75,8 +82,7 @@ def fit(use_case: UseCase, family: str, seed: int, **parameters: object) -> Pipe
         ]
     ).astype(np.float64)
     inputs[draw.random(inputs.shape) < 0.1] = np.nan
-    risk = np.nan_to_num(inputs[:, 2], nan=30.0) / 60 + draw.normal(0, 0.3, rows)
-    return tabular_builders(use_case)[family](parameters, seed).fit(inputs, (risk > 0.6).astype(int))
+    return inputs
 
 
 def write_model(folder: Path, use_case: UseCase, pipeline: Pipeline, family: str) -> str:

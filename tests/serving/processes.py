@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from mlops_platform.model_manifest import manifest_sha256
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
+from mlops_platform.use_case import UseCase
+from tests.serving.installation import keep_model, publish_snapshot
 
 PATIENCE_SECONDS = 300
 
@@ -65,6 +68,22 @@ def service_process(settings: PlatformSettings) -> Iterator["subprocess.Popen[by
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def service_of(
+    state_dir: Path, use_case: UseCase, champion: Path, challenger: Path | None = None, **changes: Any
+) -> Iterator[PlatformSettings]:
+    """A running service with a snapshot and known models, whose registry and HiveServer2 are down; its settings."""
+    settings = PlatformSettings(
+        state_dir=state_dir, serving_port=free_port(), mlflow_port=1, hiveserver2_port=1, **changes
+    )
+    publish_snapshot(settings, use_case, "first")
+    keep_model(settings, use_case.name, "1", champion, alias="champion")
+    if challenger is not None:
+        keep_model(settings, use_case.name, "2", challenger, alias="challenger")
+    with service_process(settings):
+        yield settings
 
 
 class Registry:

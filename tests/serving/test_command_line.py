@@ -9,8 +9,7 @@ from pydantic import SecretStr
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from tests.serving.conftest import Mlops, Trained
-from tests.serving.installation import keep_model, publish_snapshot
-from tests.serving.processes import free_port, service_process
+from tests.serving.processes import service_of
 
 ENTITY = "5008804"
 
@@ -19,19 +18,16 @@ ENTITY = "5008804"
 def service(
     credit_risk: UseCase, forest: Trained, regression: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PlatformSettings]:
-    settings = PlatformSettings(
-        state_dir=tmp_path_factory.mktemp("command-line") / "state",
-        serving_port=free_port(),
-        mlflow_port=1,
-        hiveserver2_port=1,
+    state_dir = tmp_path_factory.mktemp("command-line") / "state"
+    with service_of(
+        state_dir,
+        credit_risk,
+        forest.folder,
+        challenger=regression.folder,
         serving_admin_token="an admin token",
         serving_require_api_key=True,
         serving_log_bound_seconds=0,
-    )
-    publish_snapshot(settings, credit_risk, "first")
-    keep_model(settings, credit_risk.name, "1", forest.folder, alias="champion")
-    keep_model(settings, credit_risk.name, "2", regression.folder, alias="challenger")
-    with service_process(settings):
+    ) as settings:
         yield settings
 
 

@@ -15,8 +15,8 @@ from tritonclient.utils import InferenceServerException
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from tests.serving.conftest import Trained
-from tests.serving.installation import ROWS, THRESHOLD, keep_model, publish_snapshot
-from tests.serving.processes import free_port, service_process
+from tests.serving.installation import ROWS, THRESHOLD
+from tests.serving.processes import service_of
 from tests.serving.test_lookups_and_predictions import FEATURES, expected_probability
 
 IDS = ("5008804", "5008806")
@@ -26,15 +26,8 @@ IDS = ("5008804", "5008806")
 def service(
     credit_risk: UseCase, forest: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PlatformSettings]:
-    settings = PlatformSettings(
-        state_dir=tmp_path_factory.mktemp("clients") / "state",
-        serving_port=free_port(),
-        mlflow_port=1,
-        hiveserver2_port=1,
-    )
-    publish_snapshot(settings, credit_risk, "first")
-    keep_model(settings, credit_risk.name, "1", forest.folder, alias="champion")
-    with service_process(settings):
+    state_dir = tmp_path_factory.mktemp("clients") / "state"
+    with service_of(state_dir, credit_risk, forest.folder) as settings:
         yield settings
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from tests.serving.conftest import Trained
-from tests.serving.installation import ROWS, keep_model, publish_snapshot
-from tests.serving.processes import free_port, service_process
+from tests.serving.installation import ROWS
+from tests.serving.processes import service_of
 
 # no route documents a 500, so that one is a status that does not conform; the 503s here are those of the registry and
 # of HiveServer2, which are not there
@@ -27,16 +27,8 @@ PROBLEM = "application/problem+json"
 def service(
     credit_risk: UseCase, forest: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PlatformSettings]:
-    settings = PlatformSettings(
-        state_dir=tmp_path_factory.mktemp("openapi") / "state",
-        serving_port=free_port(),
-        mlflow_port=1,
-        hiveserver2_port=1,
-        serving_admin_token="an admin token",
-    )
-    publish_snapshot(settings, credit_risk, "first")
-    keep_model(settings, credit_risk.name, "1", forest.folder, alias="champion")
-    with service_process(settings):
+    state_dir = tmp_path_factory.mktemp("openapi") / "state"
+    with service_of(state_dir, credit_risk, forest.folder, serving_admin_token="an admin token") as settings:
         yield settings
 
 
