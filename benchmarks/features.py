@@ -4,10 +4,12 @@
 
 Contestants, each in a process of its own, started anew for every run, in turn:
 
-``default``  Spark with everything on default: types inferred from the file, no validation, 200 shuffle partitions
-``job``      the platform's feature job up to its parquet: explicit schema, every rule of the spec checked
-``pandas``   the same definitions with a sort and cumulative sums
-``duckdb``   the same definitions in SQL
+``default``   Spark with everything on default: types inferred from the file, no validation, 200 shuffle partitions;
+              PySpark without bytecode, as ``uv pip install`` leaves it
+``bytecode``  the same, with the bytecode that the platform's installation compiles
+``job``       the platform's feature job up to its parquet: explicit schema, every rule of the spec checked
+``pandas``    the same definitions with a sort and cumulative sums
+``duckdb``    the same definitions in SQL
 
 *cold* is the whole process, from its start to its end; *session* and *first*, the work itself, are parts of it.
 *warm* is the same work in a process that has done it twice. For Spark it is split: ``read`` is a run that stops after
@@ -33,7 +35,8 @@ from typing import Any
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT_ROOT))
 
-CONTESTANTS = ("default", "job", "pandas", "duckdb")
+CONTESTANTS = ("default", "bytecode", "job", "pandas", "duckdb")
+SPARK = ("default", "bytecode", "job")
 RUN_DATE = dt.date(2021, 1, 1)
 WARM_UPS = 2
 Frames = Callable[[], tuple[Any, Any]]
@@ -88,6 +91,7 @@ def job_spark(source: Path) -> tuple[Any, Frames]:
     from spark_jobs import feature_job
     from spark_jobs.snapshot_build import FeatureRun, Features
 
+    feature_job.hand_over_no_numpy()
     spark = SparkSession.builder.getOrCreate()
     feature_job.configure(spark, feature_job.shuffle_partitions(source))
 
@@ -101,7 +105,7 @@ def job_spark(source: Path) -> tuple[Any, Frames]:
 
 def spark_contestant(name: str, source: Path, target: Path, runs: int) -> dict[str, Any]:
     started = time.perf_counter()
-    spark, frames = (default_spark if name == "default" else job_spark)(source)
+    spark, frames = (job_spark if name == "job" else default_spark)(source)
     session = time.perf_counter() - started
     spark.sparkContext.setLogLevel("ERROR")
 
@@ -226,6 +230,8 @@ def run_child(name: str, source: Path, target: Path, runs: int, platform: dict[s
     given = ["--child", name, "--source", str(source), "--target", str(target), "--runs", str(runs)]
     environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
     command = [sys.executable, __file__, *given]
+    if name == "default":
+        environment |= {"PYTHONPYCACHEPREFIX": str(target.parent / "no-bytecode"), "PYTHONDONTWRITEBYTECODE": "1"}
     if name == "job":
         environment |= platform
         # what an executor of the platform runs with (spark_jobs/conf/spark-defaults.conf); local mode has no other JVM
@@ -289,10 +295,10 @@ def report(rows: int, cold: dict[str, list[dict[str, Any]]], warm: dict[str, dic
     for name, m in middle.items():
         values = [m["cold"], m["cpu"], m["peak_mb"], m.get("session"), m["first"]]
         values += [warm.get(name, {}).get(part) for part in ("warm", "read", "windows", "write")]
-        split = name in {"default", "job"}
+        split = name in SPARK
         shown = [f"{v:.1f}" if v is not None and (i < 6 or split) else "-" for i, v in enumerate(values)]
         print(("{:<9}" + "{:>9}" * (len(head) - 1)).format(name, *shown, warm.get(name, {}).get("shuffles", "-")))
-    for name, against in (("job", "default"), ("job", "duckdb"), ("job", "pandas")):
+    for name, against in (("job", "default"), ("job", "bytecode"), ("job", "duckdb"), ("job", "pandas")):
         if name in middle and against in middle:
             ratio = middle[name]["cold"] / middle[against]["cold"]
             warmed = (

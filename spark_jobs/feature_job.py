@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from py4j.protocol import INPUT_CONVERTER
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+from pyspark.sql.types import NumpyArrayConverter, NumpyScalarConverter
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
@@ -100,9 +102,15 @@ def shuffle_partitions(raw_file: Path) -> int:
 
 def open_session(name: str, partitions: int) -> SparkSession:
     """A session for the job; what holds for every job is in spark_jobs/conf/spark-defaults.conf."""
+    hand_over_no_numpy()
     session = SparkSession.builder.appName(name).enableHiveSupport().getOrCreate()
     configure(session, partitions)
     return session
+
+
+def hand_over_no_numpy() -> None:
+    """Have PySpark not ask of every value whether it is NumPy's: to ask, it imports its testing tools, and pandas."""
+    INPUT_CONVERTER[:] = [c for c in INPUT_CONVERTER if not isinstance(c, NumpyArrayConverter | NumpyScalarConverter)]
 
 
 def configure(session: SparkSession, partitions: int) -> None:

@@ -87,7 +87,7 @@ def feature_rules(use_case: UseCase) -> list[Rule]:
 
 def _counted(rows: DataFrame) -> tuple[DataFrame, Observation]:
     counts = Observation()
-    return rows.observe(counts, F.count(F.lit(1)).alias("read")), counts
+    return rows.observe(counts, F.count("*").alias("read")), counts
 
 
 def _good(rows: DataFrame, use_case: UseCase) -> DataFrame:

@@ -128,7 +128,7 @@ class Features:
         passed = Observation()
         broken = raw_rows.any_of(quality.feature_rules(self.use_case))
         features = self.compute(judged.valid).observe(
-            passed, F.count(F.lit(1)).alias("valid"), F.count_if(broken).alias("broken")
+            passed, F.count("*").alias("valid"), F.count_if(broken).alias("broken")
         )
         return features, lambda: Counts(**judged.counts.get, **passed.get)
 

@@ -34,7 +34,7 @@ def compute(raw: DataFrame, run_date: dt.date) -> DataFrame:
     all_days = by_customer.rangeBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     seen = loans.select(
         "*",
-        F.count(F.lit(1)).over(earlier_days).alias("previous"),
+        F.count("*").over(earlier_days).alias("previous"),
         F.sum("millionths").over(earlier_days).alias("previous_millionths"),
         F.max(F.struct("loan_day", "loan_id")).over(all_days).alias("last"),
     )
