@@ -1,6 +1,7 @@
 """Prints the records of one request, as a JSON list, from the open and closed segments and the published files."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,10 @@ from serving.prediction_table import ONLINE
 def find(settings: PlatformSettings, request_id: str) -> list[dict[str, Any]]:
     """The records of the request, by position; none where there is no such request."""
     folder = serving_paths(settings).log
-    found = [
-        record
-        for path in [*folder.glob(f"*{OPEN}"), *folder.glob(f"*{CLOSED}")]
-        for record in lines_of(path)
-        if record["request_id"] == request_id
-    ]
+    found: list[dict[str, Any]] = []
+    for path in [*folder.glob(f"*{OPEN}"), *folder.glob(f"*{CLOSED}")]:
+        with contextlib.suppress(FileNotFoundError):  # closed or published meanwhile: it is looked for there too
+            found += [record for record in lines_of(path) if record["request_id"] == request_id]
     if not found:
         for table in (Lake(settings.lake_root).root / "predictions").glob(f"*/{ONLINE}"):
             rows = ds.dataset(table, format="parquet").to_table(filter=ds.field("request_id") == request_id)

@@ -19,6 +19,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -202,10 +203,12 @@ class _Segment:
         os.close(self._descriptor)
 
 
-def lines_of(segment: Path) -> list[dict[str, Any]]:
+def lines_of(segment: Path) -> Iterator[dict[str, Any]]:
     """The records of a segment. A last line that a crash cut short was never committed, and is left out."""
-    content = segment.read_bytes()
-    return [orjson.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    with segment.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield orjson.loads(line)
 
 
 def close_abandoned(folder: Path) -> None:

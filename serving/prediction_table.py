@@ -3,8 +3,9 @@
 Grain: one model's prediction for one row of one request; ``served`` is false for a shadow's.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +89,20 @@ def schema(use_case: UseCase) -> pa.Schema:
     )
 
 
-def write_file(use_case: UseCase, records: Iterable[dict[str, Any]], target: Path) -> None:
-    """Write the records of a segment as one file of the table; it appears whole or not at all."""
+@contextlib.contextmanager
+def table_file(use_case: UseCase, target: Path) -> Iterator[Callable[[Sequence[dict[str, Any]]], None]]:
+    """Gives what writes records to a file of the table, a row group at a time; it appears with all of them or not."""
     columns = schema(use_case)
-    rows = list(records)
-    arrays = [_column([row[field.name] for row in rows], field) for field in columns]
     draft = target.with_name(f".{target.name}.draft")
     target.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(records: Sequence[dict[str, Any]]) -> None:
+        arrays = [_column([record[field.name] for record in records], field) for field in columns]
+        writer.write_table(pa.Table.from_arrays(arrays, schema=columns))
+
     with draft.open("wb") as file:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=columns), file)
+        with pq.ParquetWriter(file, columns) as writer:
+            yield write
         file.flush()
         os.fsync(file.fileno())
     draft.replace(target)

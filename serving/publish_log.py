@@ -7,9 +7,11 @@ between writing the one and removing the other doubles nothing. One process publ
 import argparse
 import contextlib
 import fcntl
+import itertools
 import logging
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mlops_platform.errors import PlatformError
@@ -21,15 +23,26 @@ from mlops_platform.use_cases import get_use_case
 from serving.json_logs import configure
 from serving.paths import serving_paths
 from serving.prediction_log import CLOSED, close_abandoned, lines_of
-from serving.prediction_table import files_folder, table_statements, write_file
+from serving.prediction_table import files_folder, table_file, table_statements
 
 logger = logging.getLogger("serving.publish_log")
+
+RECORDS_AT_ONCE = 20_000
+"""Some 30 MB of memory, however many a segment has."""
+BEHIND_ANSWERS = 10
+"""Niceness: where cores are few, answers go first."""
+
+UNREADABLE = ".unreadable"
 
 _TABLE_MADE = "table_made"
 
 
 def publish(settings: PlatformSettings) -> int:
-    """Turn every closed segment, and those of dead workers, into files of the tables. Returns how many segments."""
+    """Turn every closed segment, and those of dead workers, into files of the tables. Returns how many segments.
+
+    Raises:
+        OSError: the lake takes no files now; what is not published stays for the next time.
+    """
     folder = serving_paths(settings).log
     lake = Lake(settings.lake_root)
     published = 0
@@ -37,20 +50,35 @@ def publish(settings: PlatformSettings) -> int:
     # a segment that was closed meanwhile is found by looking again
     while segments := sorted(folder.glob(f"*{CLOSED}")):
         for segment in segments:
-            _publish_segment(segment, lake, settings)
-            published += 1
+            try:
+                _publish_segment(segment, lake, settings)
+                published += 1
+            except (PlatformError, KeyError, TypeError, ValueError) as error:
+                _set_aside(segment, error)
     return published
 
 
 def _publish_segment(segment: Path, lake: Lake, settings: PlatformSettings) -> None:
-    by_use_case: dict[str, list[dict[str, object]]] = {}
-    for record in lines_of(segment):
-        by_use_case.setdefault(record["use_case"], []).append(record)
-    for name, records in by_use_case.items():
-        use_case = get_use_case(name)
-        write_file(use_case, records, files_folder(lake, name) / f"{segment.stem}.parquet")
-        _make_table_once(use_case, lake, settings)
+    writers: dict[str, Callable[[Sequence[dict[str, object]]], None]] = {}
+    lines = lines_of(segment)
+    with contextlib.ExitStack() as files:
+        while records := list(itertools.islice(lines, RECORDS_AT_ONCE)):
+            for name in {str(record["use_case"]) for record in records}:
+                if name not in writers:
+                    target = files_folder(lake, name) / f"{segment.stem}.parquet"
+                    writers[name] = files.enter_context(table_file(get_use_case(name), target))
+                writers[name]([record for record in records if record["use_case"] == name])
+    for name in writers:
+        _make_table_once(get_use_case(name), lake, settings)
     segment.unlink()
+
+
+def _set_aside(segment: Path, error: Exception) -> None:
+    """Keep what is no record, or of no use case that there is, so that it does not hold up what comes after it."""
+    aside = segment.with_suffix(UNREADABLE)
+    segment.rename(aside)
+    reason = f"{type(error).__name__}: {error}"
+    logger.error("segment of the prediction log not published", extra={"kept_as": str(aside), "reason": reason})
 
 
 def _make_table_once(use_case: UseCase, lake: Lake, settings: PlatformSettings) -> None:
@@ -87,12 +115,13 @@ def main() -> int:
     parser.add_argument("--hiveserver2-port", type=int, required=True)
     settings = PlatformSettings(**vars(parser.parse_args()))
     configure()
+    os.nice(BEHIND_ANSWERS)
     with _alone(serving_paths(settings).log) as alone:
         if not alone:
             return 0
         try:
             publish(settings)
-        except (OSError, PlatformError) as error:
+        except OSError as error:
             logger.error("prediction log not published, tried again soon", extra={"reason": str(error)})
             return 1
     return 0

@@ -98,7 +98,7 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "1-a.open"
     path.write_bytes(LINE + LINE[:5])
     close_abandoned(tmp_path)
-    assert lines_of(tmp_path / "1-a.jsonl") == [{"request_id": "a"}]
+    assert list(lines_of(tmp_path / "1-a.jsonl")) == [{"request_id": "a"}]
 
 
 @pytest.mark.anyio
@@ -145,6 +145,58 @@ async def test_a_published_file_has_every_column_typed(
         },
     ]
     assert publish(installation) == 0
+
+
+def test_a_large_segment_is_published_in_row_groups(
+    installation: PlatformSettings, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.publish_log.RECORDS_AT_ONCE", 2)
+    log = serving_paths(installation).log
+    log.mkdir(parents=True)
+    (log / "1-a.jsonl").write_bytes(b"".join(record_line(credit_risk, f"r{number}") for number in range(5)))
+    assert publish(installation) == 1
+    (file,) = files_folder_of(installation).iterdir()
+    assert [pq.ParquetFile(file).metadata.row_group(group).num_rows for group in range(3)] == [2, 2, 1]
+    assert pq.read_table(file)["request_id"].to_pylist() == ["r0", "r1", "r2", "r3", "r4"]
+
+
+@pytest.mark.parametrize("broken", [b"no json\n", b'{"use_case":"gone"}\n', b'{"use_case":"credit_risk"}\n'])
+def test_a_segment_that_cannot_be_published_is_kept_and_holds_nothing_up(
+    installation: PlatformSettings,
+    credit_risk: UseCase,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: bytes,
+) -> None:
+    monkeypatch.setattr("serving.publish_log.RECORDS_AT_ONCE", 2)
+    log = serving_paths(installation).log
+    log.mkdir(parents=True)
+    content = b"".join(record_line(credit_risk, f"r{number}") for number in range(3)) + broken
+    (log / "1-a.jsonl").write_bytes(content)
+    (log / "2-b.jsonl").write_bytes(record_line(credit_risk, "next"))
+    assert publish(installation) == 1
+    assert (log / "1-a.unreadable").read_bytes() == content
+    assert [path.name for path in files_folder_of(installation).glob("*.parquet")] == ["2-b.parquet"]
+    assert "segment of the prediction log not published" in caplog.text
+
+
+def record_line(use_case: UseCase, request_id: str) -> bytes:
+    record = {
+        "request_id": request_id,
+        "position": 0,
+        "time": 1.5,
+        "use_case": use_case.name,
+        "id": "5008804",
+        "feature_date": "2020-01-02",
+        "features": {feature.name: feature.example for feature in use_case.features},
+        "score": 0.5,
+        "label": 1,
+        "model_version": "1",
+        "snapshot": "first",
+        "variant": "champion",
+        "served": True,
+    }
+    return json.dumps(record).encode() + b"\n"
 
 
 def test_the_table_is_derived_from_the_spec(credit_risk: UseCase) -> None:
