@@ -27,8 +27,6 @@ def start(arguments: list[str]) -> None:
     files = dict(_named_file(given) for given in options.data)
     ensure_secrets(PROJECT_ROOT / ".env")
     settings = load_settings()
-    if options.workers is not None:
-        settings = settings.model_copy(update={"spark_workers": options.workers})
     with lock(settings.state_dir):
         supervisor = Supervisor.running(settings)
         if supervisor is not None and _is_complete(settings, supervisor):

@@ -44,13 +44,24 @@ def start_arguments() -> argparse.ArgumentParser:
         default="auto",
         help="containers or local processes; auto: as before, else containers where a Docker engine answers",
     )
-    parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="loans to generate (default 100000)")
+    parser.add_argument(
+        "--rows", type=_positive, default=100_000, metavar="N", help="loans to generate (default 100000)"
+    )
     parser.add_argument(
         "--data", action="append", default=[], metavar="USE_CASE=FILE", help="a CSV to use instead; may be repeated"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="Spark workers, now and in later starts (default 1)")
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="Spark workers, now and in later starts (default 1)"
+    )
     parser.add_argument("--check", action="store_true", help="only say what stands in the way of a start")
     return parser
+
+
+def _positive(given: str) -> int:
+    number = int(given) if given.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{given!r} is no whole number from 1 on")
+    return number
 
 
 def install(*, dev: bool) -> None:
@@ -214,9 +225,10 @@ def start(command: str, arguments: list[str]) -> int:
 
 
 def _remember(mode: str, workers: int | None) -> None:
-    """What was asked for holds for the starts to come."""
+    """What was asked for holds for this start, whatever the environment says, and for those to come."""
     set_value(ROOT / ".env", "MLOPS_MODE", mode)
     if workers is not None:
+        os.environ["MLOPS_SPARK_WORKERS"] = str(workers)
         set_value(ROOT / ".env", "MLOPS_SPARK_WORKERS", str(workers))
 
 

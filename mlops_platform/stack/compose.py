@@ -147,15 +147,14 @@ def start(root: Path, options: argparse.Namespace) -> int:
     """Builds what changed, brings everything up, and ends with a prediction."""
     files = dict(_named_file(given) for given in options.data)
     prepare_env_file(root, os.environ)
-    workers = str(options.workers or variables(root, os.environ).get("MLOPS_SPARK_WORKERS") or 1)
-    if is_complete(root, int(workers)) and not files:
+    workers = int(variables(root, os.environ).get("MLOPS_SPARK_WORKERS") or 1)
+    if is_complete(root, workers) and not files:
         say("The platform is already running; nothing was changed.")
     else:
-        environment = {**os.environ, "MLOPS_SPARK_WORKERS": workers}
         say("Building the images: minutes for the first time, seconds afterwards")
         _compose(root, "build", "--quiet")
         say("Starting the services")
-        _compose(root, "up", "--detach", "--wait", "--no-build", "--remove-orphans", environment=environment)
+        _compose(root, "up", "--detach", "--wait", "--no-build", "--remove-orphans")
         _compose(root, "run", "--detach", "--rm", "--no-deps", "class-archive", quiet=True)
     inside = [f"{use_case}={_copy_inside(root, file)}" for use_case, file in files.items()]
     given = [part for one in inside for part in ("--data", one)]
@@ -225,11 +224,10 @@ def remove(root: Path) -> None:
         _docker("image", "rm", "--force", *images)
 
 
-def _compose(root: Path, *arguments: str, environment: Mapping[str, str] | None = None, quiet: bool = False) -> None:
+def _compose(root: Path, *arguments: str, quiet: bool = False) -> None:
     done = subprocess.run(
         ["docker", "compose", *arguments],
         cwd=str(root),
-        env=None if environment is None else dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if quiet else None,
         check=False,

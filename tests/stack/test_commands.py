@@ -127,3 +127,11 @@ def test_an_old_java_home_gives_way_to_a_newer_java_on_path(tmp_path: Path) -> N
 def test_what_start_takes() -> None:
     options = bootstrap.start_arguments().parse_args(["--rows", "777715", "--data", "a=b.csv", "--data", "c=d.csv"])
     assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, ["a=b.csv", "c=d.csv"], None)
+
+
+@pytest.mark.parametrize("option", ["--workers", "--rows"])
+@pytest.mark.parametrize("number", ["0", "-1", "two"])
+def test_what_start_does_not_take(option: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bootstrap.start_arguments().parse_args([option, number])
+    assert f"argument {option}: '{number}' is no whole number from 1 on" in capsys.readouterr().err
