@@ -52,6 +52,7 @@ def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
             findings.append(Finding(use_case.name, error.what, error.remedy))
         if manifest is not None:
             findings += _snapshot(settings, use_case, manifest, now)
+            findings += _redis(settings, use_case, manifest)
             if states["hive-server"]:
                 findings += _hive(settings, use_case, manifest)
             if states["mlflow"]:
@@ -104,6 +105,18 @@ def _snapshot(
             yield Finding(subject, what, again)
     finally:
         store.close()
+
+
+def _redis(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
+    if settings.online_store_url is None:
+        return
+    from mlops_platform.online_store.redis import RedisStore  # noqa: PLC0415 - not every image has Redis' client
+
+    url = settings.online_store_url.get_secret_value()
+    try:
+        RedisStore(url, use_case.name, manifest.snapshot, manifest.attempt).close()
+    except PlatformError as error:
+        yield Finding(f"{use_case.name} in Redis", error.what, error.remedy)
 
 
 def _hive(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:

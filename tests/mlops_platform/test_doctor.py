@@ -3,9 +3,11 @@
 import datetime as dt
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pydantic import SecretStr
 
 from mlops_platform import doctor
 from mlops_platform.doctor import Finding, examine
@@ -13,10 +15,12 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.online_store import embedded
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.online_store.redis import RedisPublisher
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.status import ServiceStatus
 from mlops_platform.use_case import UseCase
 from tests.mlops_platform.conftest import ScriptedServer
+from tests.redis_server import redis_server
 
 NOW = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 ROWS = [FeatureRow(str(entity), dt.date(2020, 1, 1), {"age": 30 + entity}) for entity in range(3)]
@@ -153,6 +157,25 @@ def test_a_view_that_shows_another_snapshot(settings: PlatformSettings, monkeypa
             "point the views at it again: mlops snapshots rollback credit_risk --to s1",
         )
     ]
+
+
+def test_redis_without_the_snapshot_or_gone(
+    sound: SnapshotManifest, settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mlops_platform.online_store.redis.LOOKUP_SECONDS", 5.0)  # the machine may be busy
+    with redis_server(tmp_path) as server:
+        with_redis = settings.model_copy(update={"online_store_url": SecretStr(server.url)})
+        (finding,) = examine(with_redis, NOW)
+        assert finding.subject == "credit_risk in Redis"
+        assert "does not hold the rows of snapshot s1" in finding.what
+        assert "run the features DAG again" in finding.remedy
+        store = embedded.EmbeddedStore(settings.lake_root / sound.online_path, sound.snapshot)
+        publisher = RedisPublisher(server.url)
+        publisher.fill(sound.use_case, sound.snapshot, sound.attempt, store.encoded_rows())
+        store.close()
+        assert examine(with_redis, NOW) == []
+    (finding,) = examine(with_redis, NOW)
+    assert "did not answer" in finding.what
 
 
 @pytest.mark.usefixtures("sound")
