@@ -38,12 +38,19 @@ _TABLE_MADE = "table_made"
 
 
 def publish(settings: PlatformSettings) -> int:
-    """Turn every closed segment, and those of dead workers, into files of the tables. Returns how many segments.
+    """Turn every closed segment, and those of dead workers, into files of the tables.
+
+    Returns how many segments; none while another process publishes.
 
     Raises:
         OSError: the lake takes no files now; what is not published stays for the next time.
     """
     folder = serving_paths(settings).log
+    with _alone(folder) as alone:
+        return _publish_closed(folder, settings) if alone else 0
+
+
+def _publish_closed(folder: Path, settings: PlatformSettings) -> int:
     lake = Lake(settings.lake_root)
     published = 0
     close_abandoned(folder)
@@ -116,14 +123,11 @@ def main() -> int:
     settings = PlatformSettings(**vars(parser.parse_args()))
     configure()
     os.nice(BEHIND_ANSWERS)
-    with _alone(serving_paths(settings).log) as alone:
-        if not alone:
-            return 0
-        try:
-            publish(settings)
-        except OSError as error:
-            logger.error("prediction log not published, tried again soon", extra={"reason": str(error)})
-            return 1
+    try:
+        publish(settings)
+    except OSError as error:
+        logger.error("prediction log not published, tried again soon", extra={"reason": str(error)})
+        return 1
     return 0
 
 

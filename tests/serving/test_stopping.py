@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_platform.lake.durable import locked
 from mlops_platform.settings import PlatformSettings
 from serving.paths import serving_paths
 from serving.publish_log import publish
@@ -75,9 +74,14 @@ def ask_until_the_server_hangs_up(settings: PlatformSettings, answered: list[str
 
 
 def recorded(settings: PlatformSettings) -> list[str]:
-    """The request ids of all records; what is not published yet is published here, in nobody else's way."""
-    with locked(serving_paths(settings).log / ".publishing"):
+    """The request ids of all records; what the service's own publisher leaves is published here."""
+    log = serving_paths(settings).log
+
+    def all_published() -> bool:
         publish(settings)
+        return not [*log.glob("*.open"), *log.glob("*.jsonl")]
+
+    wait_until(all_published, "all segments are published", DEADLINE_SECONDS)
     files = (settings.lake_root / "predictions" / "credit_risk" / "online").glob("*.parquet")
     return [request_id for path in files for request_id in pq.read_table(path)["request_id"].to_pylist()]
 
