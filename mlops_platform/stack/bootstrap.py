@@ -283,7 +283,7 @@ def reset(arguments: list[str]) -> int:
         return 0
     names = ", ".join(str(path.relative_to(ROOT)) for path in doomed)
     if _used_docker():
-        names += f", and the containers, volumes and images of {compose.project_name(ROOT, os.environ)},"
+        names += f", and the containers, volumes and images of {compose.project_name(ROOT, os.environ)}"
     if not options.yes and not _confirmed(f"Remove {names} with all data, models and history in it? [y/N] "):
         say("Nothing was removed.")
         return 1
