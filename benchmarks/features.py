@@ -91,7 +91,7 @@ def job_spark(source: Path) -> tuple[Any, Frames]:
     from spark_jobs import feature_job
     from spark_jobs.snapshot_build import FeatureRun, Features
 
-    feature_job.hand_over_no_numpy()
+    feature_job.spare_pandas()
     spark = SparkSession.builder.getOrCreate()
     feature_job.configure(spark, feature_job.shuffle_partitions(source))
 

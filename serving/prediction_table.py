@@ -100,11 +100,15 @@ def table_file(use_case: UseCase, target: Path) -> Iterator[Callable[[Sequence[d
         arrays = [_column([record[field.name] for record in records], field) for field in columns]
         writer.write_table(pa.Table.from_arrays(arrays, schema=columns))
 
-    with draft.open("wb") as file:
-        with pq.ParquetWriter(file, columns) as writer:
-            yield write
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with draft.open("wb") as file:
+            with pq.ParquetWriter(file, columns) as writer:
+                yield write
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     draft.replace(target)
     sync_folder(target.parent)
 

@@ -84,7 +84,8 @@ def _set_aside(segment: Path, error: Exception) -> None:
     """Keep what is no record, or of no use case that there is, so that it does not hold up what comes after it."""
     aside = segment.with_suffix(UNREADABLE)
     segment.rename(aside)
-    reason = f"{type(error).__name__}: {error}"
+    # a library's own words may repeat the values of a row
+    reason = str(error) if isinstance(error, PlatformError) else type(error).__name__
     logger.error("segment of the prediction log not published", extra={"kept_as": str(aside), "reason": reason})
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import INPUT_CONVERTER
 from pyspark.errors import PySparkException
@@ -102,15 +102,29 @@ def shuffle_partitions(raw_file: Path) -> int:
 
 def open_session(name: str, partitions: int) -> SparkSession:
     """A session for the job; what holds for every job is in spark_jobs/conf/spark-defaults.conf."""
-    hand_over_no_numpy()
+    spare_pandas()
     session = SparkSession.builder.appName(name).enableHiveSupport().getOrCreate()
     configure(session, partitions)
     return session
 
 
-def hand_over_no_numpy() -> None:
-    """Have PySpark not ask of every value whether it is NumPy's: to ask, it imports its testing tools, and pandas."""
-    INPUT_CONVERTER[:] = [c for c in INPUT_CONVERTER if not isinstance(c, NumpyArrayConverter | NumpyScalarConverter)]
+class OfNumpyAlone:
+    """A converter of PySpark's that is asked about NumPy's values alone: to answer, it imports pandas."""
+
+    def __init__(self, converter: NumpyArrayConverter | NumpyScalarConverter) -> None:
+        self._converter = converter
+
+    def can_convert(self, value: object) -> bool:
+        return type(value).__module__ == "numpy" and bool(self._converter.can_convert(value))
+
+    def convert(self, value: Any, client: Any) -> Any:
+        return self._converter.convert(value, client)
+
+
+def spare_pandas() -> None:
+    """Have PySpark not ask of every value that it hands over whether it is NumPy's."""
+    of_numpy = (NumpyArrayConverter, NumpyScalarConverter)
+    INPUT_CONVERTER[:] = [OfNumpyAlone(one) if isinstance(one, of_numpy) else one for one in INPUT_CONVERTER]
 
 
 def configure(session: SparkSession, partitions: int) -> None:

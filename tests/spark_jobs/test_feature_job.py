@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from py4j.protocol import INPUT_CONVERTER
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
@@ -378,3 +381,15 @@ def test_the_submitted_job_ends_with_its_message(tmp_path: Path, project_root: P
         "feature job failed: credit_risk has no dataset version 3; there are: none. "
         "Remedy: add a file with `mlops data add credit_risk FILE`"
     )
+
+
+def test_values_of_numpy_are_handed_over_all_the_same(spark: SparkSession) -> None:
+    converters = list(INPUT_CONVERTER)
+    try:
+        feature_job.spare_pandas()
+        assert [isinstance(one, feature_job.OfNumpyAlone) for one in INPUT_CONVERTER].count(True) == 2
+        row = spark.range(1).select(F.lit(np.float64(2.5)), F.lit(np.array([1, 2])), F.lit(3)).first()
+    finally:
+        INPUT_CONVERTER[:] = converters
+    assert row is not None
+    assert tuple(row) == (2.5, [1, 2], 3)
