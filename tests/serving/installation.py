@@ -1,5 +1,6 @@
 """An installation as the features and training DAGs would leave it: real snapshots, real models, no platform."""
 
+import contextlib
 import datetime as dt
 import json
 import shutil
@@ -12,8 +13,7 @@ from sklearn.pipeline import Pipeline
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.model_manifest import ModelManifest, manifest_sha256, sha256
-from mlops_platform.online_store.embedded import build
-from mlops_platform.online_store.encoded import encode
+from mlops_platform.online_store.embedded import EmbeddedStore, build
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.online_store.redis import RedisPublisher
 from mlops_platform.settings import PlatformSettings
@@ -142,11 +142,11 @@ def publish_snapshot(
     snapshots = Snapshots(lake, use_case.name)
     attempt = snapshots.claim(snapshot)
     online = snapshots.online_file(snapshot, attempt)
-    rows = tuple(rows)
     entities = build(online, rows)
     if settings.online_store_url is not None:
-        encoded = [(row.entity_id.encode(), encode(row)) for row in rows]
-        RedisPublisher(settings.online_store_url.get_secret_value()).fill(use_case.name, snapshot, attempt, encoded)
+        publisher = RedisPublisher(settings.online_store_url.get_secret_value())
+        with contextlib.closing(EmbeddedStore(online, snapshot)) as store:
+            publisher.fill(use_case.name, snapshot, attempt, store.encoded_rows())
     manifest = SnapshotManifest(
         snapshot=snapshot,
         use_case=use_case.name,
