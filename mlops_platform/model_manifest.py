@@ -52,7 +52,8 @@ class CompiledModel(BaseModel):
     """How to run the compiled model.
 
     Where every feature is a number there is one input, ``features``, with all of them; otherwise one input per feature,
-    named after it. The output has shape ``[rows, 2]``, type double: the probabilities of the classes 0 and 1.
+    named after it. The output has shape ``[rows, 1]`` or ``[rows, 2]``, type double; its last column is the
+    probability of class 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -17,7 +17,6 @@ from mlops_platform.model_manifest import COMPILED_FILE, METRICS_FILE, CompiledI
 from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.use_case import UseCase
 
-_POSITIVE = 1
 _REMEDY = "train the model again; the one before goes on answering"
 
 Row = Mapping[str, FeatureValue]
@@ -53,7 +52,7 @@ class CompiledModel:
         """Of the positive class, one per row."""
         feed = {tensor.name: _tensor(tensor, rows) for tensor in self._inputs}
         answer: np.ndarray = self._session.run(self._output, feed)[0]
-        return answer[:, _POSITIVE].tolist()  # type: ignore[no-any-return]
+        return answer[:, -1].tolist()  # type: ignore[no-any-return]
 
 
 def _tensor(tensor: CompiledInput, rows: Sequence[Row]) -> np.ndarray:

@@ -5,8 +5,10 @@ do not run:
 
 - ``SimpleImputer``: ONNX Runtime has no ``Imputer`` for doubles, and the missing-value flags have no translation.
 - ``RandomForestClassifier``: the operator it becomes answers in single precision, so that a score near the threshold
-  could land on the other side of it. ``TreeEnsemble`` (ai.onnx.ml 5) compares and adds in double. scikit-learn casts a
-  forest's inputs to single precision and compares that with double thresholds; so does the graph.
+  could land on the other side of it; ``tree_ensemble`` makes it another one.
+
+A forest with nothing but an imputer before it becomes that one operator: for a single row, further ones around it cost
+more than the walk through its trees.
 """
 
 from collections.abc import Iterable
@@ -17,7 +19,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pandas as pd
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn, update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 from skl2onnx.operator_converters.common import concatenate_variables
@@ -28,8 +30,10 @@ from sklearn.pipeline import Pipeline
 from mlops_platform.model_manifest import CompiledInput, CompiledModel
 from mlops_platform.use_case import UseCase
 from training.dataset import Inputs, is_numeric, select
+from training.tree_ensemble import tree_ensemble
 
-OPSETS = {"": 18, "ai.onnx.ml": 3}
+ML_DOMAIN = "ai.onnx.ml"
+OPSETS = {"": 18, ML_DOMAIN: 3}
 """The newest that skl2onnx writes."""
 TREE_ENSEMBLE_OPSET = 5
 """The opset of ai.onnx.ml that brought ``TreeEnsemble``. What skl2onnx writes for 3 means the same in 5."""
@@ -65,16 +69,47 @@ def describe(use_case: UseCase) -> CompiledModel:
 
 
 def compile_pipeline(pipeline: Pipeline, use_case: UseCase) -> bytes:
-    """The fitted pipeline as an ONNX model with the inputs of :func:`describe` and the output ``probabilities``.
+    """The fitted pipeline as an ONNX model with the inputs and the output of :func:`describe`.
 
     The same pipeline gives the same bytes.
     """
+    imputer = _only_imputer(pipeline)
+    if imputer is not None and isinstance(pipeline[-1], RandomForestClassifier):
+        model = _one_operator(imputer, pipeline[-1], use_case)
+    else:
+        model = _translated(pipeline, use_case)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _only_imputer(pipeline: Pipeline) -> SimpleImputer | None:
+    """What stands in front of the pipeline's model, if it is an imputer and nothing else."""
+    before = [step for _, step in pipeline.steps[:-1]]
+    while len(before) == 1 and isinstance(before[0], Pipeline):
+        before = [step for _, step in before[0].steps]
+    return before[0] if len(before) == 1 and isinstance(before[0], SimpleImputer) else None
+
+
+def _one_operator(imputer: SimpleImputer, forest: RandomForestClassifier, use_case: UseCase) -> onnx.ModelProto:
+    output = describe(use_case).output
+    node = helper.make_node("TreeEnsemble", [TENSOR_NAME], [output], domain=ML_DOMAIN, **tree_ensemble(forest, imputer))
+    graph = helper.make_graph(
+        [node],
+        use_case.name,
+        [helper.make_tensor_value_info(TENSOR_NAME, TensorProto.DOUBLE, [None, imputer.n_features_in_])],
+        [helper.make_tensor_value_info(output, TensorProto.DOUBLE, [None, 1])],
+    )
+    opsets = [helper.make_opsetid("", OPSETS[""]), helper.make_opsetid(ML_DOMAIN, TREE_ENSEMBLE_OPSET)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
+
+
+def _translated(pipeline: Pipeline, use_case: UseCase) -> onnx.ModelProto:
     description = describe(use_case)
     types = [
         (tensor.name, (StringTensorType if tensor.type == "string" else DoubleTensorType)([None, len(tensor.features)]))
         for tensor in description.inputs
     ]
-    model = convert_sklearn(
+    model: onnx.ModelProto = convert_sklearn(
         pipeline,
         name=use_case.name,
         initial_types=types,
@@ -84,10 +119,9 @@ def compile_pipeline(pipeline: Pipeline, use_case: UseCase) -> bytes:
     # the label follows from the threshold: the runtime drops what only led to this output
     model.graph.output.remove(next(output for output in model.graph.output if output.name != description.output))
     for opset in model.opset_import:
-        if opset.domain == "ai.onnx.ml":
+        if opset.domain == ML_DOMAIN:
             opset.version = TREE_ENSEMBLE_OPSET
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    return model
 
 
 class CompiledScorer:
@@ -103,7 +137,7 @@ class CompiledScorer:
         """The probability of class 1; shape ``(n,)``, float64."""
         feeds = _feeds(inputs, self._description)
         probabilities: np.ndarray = self._session.run([self._description.output], feeds)[0]
-        return probabilities[:, 1]
+        return probabilities[:, -1]
 
 
 def compare(expected: np.ndarray, scorer: CompiledScorer, inputs: Inputs, threshold: float) -> Parity:
@@ -196,71 +230,15 @@ def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
 
 def _forest_shape(operator: Any) -> None:
     operator.outputs[0].type = Int64TensorType([None])
-    operator.outputs[1].type = DoubleTensorType([None, 2])
+    operator.outputs[1].type = DoubleTensorType([None, 1])
 
 
 def _convert_forest(scope: Any, operator: Any, container: Any) -> None:
-    """One ``TreeEnsemble`` that adds up the trees' shares of class 1."""
-    forest = operator.raw_operator
     values = concatenate_variables(scope, operator.inputs, container)
     label, probabilities = (output.full_name for output in operator.outputs)
-    single, rounded, positive, negative = _named(scope, "single", "rounded", "positive", "negative")
-    one = _constant(scope, container, "one", TensorProto.DOUBLE, np.ones(1))
-    container.add_node("Cast", [values], [single], to=TensorProto.FLOAT)
-    container.add_node("Cast", [single], [rounded], to=TensorProto.DOUBLE)
-    container.add_node("TreeEnsemble", [rounded], [positive], op_domain="ai.onnx.ml", op_version=3, **_trees(forest))
-    container.add_node("Sub", [one, positive], [negative])
-    container.add_node("Concat", [negative, positive], [probabilities], axis=1)
-    container.add_node("ArgMax", [probabilities], [label], axis=1, keepdims=0)
-
-
-def _trees(forest: RandomForestClassifier) -> dict[str, Any]:
-    """The attributes of the ``TreeEnsemble``: all inner nodes of all trees, and all leaves, each in one list.
-
-    A tree that is a single leaf has no inner node; it gets one whose branches both lead to the leaf.
-    """
-    roots: list[int] = []
-    columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("feature", "split", "true", "true_leaf", "false", "false_leaf", "weight")
-    }
-    nodes = leaves = 0
-    for estimator in forest.estimators_:
-        tree = estimator.tree_
-        is_leaf = tree.children_left == -1
-        inner = np.flatnonzero(~is_leaf)
-        # where each node of the tree lands: among all inner nodes, or among all leaves
-        place = np.where(is_leaf, leaves + np.cumsum(is_leaf), nodes + np.cumsum(~is_leaf)) - 1
-        lonely = inner.size == 0
-        left = np.zeros(1, dtype=np.int64) if lonely else tree.children_left[inner]
-        right = np.zeros(1, dtype=np.int64) if lonely else tree.children_right[inner]
-        columns["feature"].append(np.zeros(1) if lonely else tree.feature[inner])
-        columns["split"].append(np.zeros(1) if lonely else tree.threshold[inner])
-        columns["true"].append(place[left])
-        columns["true_leaf"].append(is_leaf[left])
-        columns["false"].append(place[right])
-        columns["false_leaf"].append(is_leaf[right])
-        shares = tree.value[is_leaf][:, 0, :]
-        columns["weight"].append(shares[:, 1] / shares.sum(axis=1) / len(forest.estimators_))
-        roots.append(nodes)
-        nodes += max(inner.size, 1)
-        leaves += int(is_leaf.sum())
-    flat = {name: np.concatenate(parts) for name, parts in columns.items()}
-    whole = {name: flat[name].astype(int).tolist() for name in flat if name not in ("split", "weight")}
-    return {
-        "n_targets": 1,
-        "aggregate_function": 1,  # sum
-        "post_transform": 0,  # none
-        "tree_roots": roots,
-        "nodes_featureids": whole["feature"],
-        "nodes_modes": numpy_helper.from_array(np.zeros(nodes, dtype=np.uint8)),  # all "less than or equal"
-        "nodes_splits": numpy_helper.from_array(flat["split"].astype(np.float64)),
-        "nodes_truenodeids": whole["true"],
-        "nodes_trueleafs": whole["true_leaf"],
-        "nodes_falsenodeids": whole["false"],
-        "nodes_falseleafs": whole["false_leaf"],
-        "leaf_targetids": [0] * leaves,
-        "leaf_weights": numpy_helper.from_array(flat["weight"].astype(np.float64)),
-    }
+    attributes = tree_ensemble(operator.raw_operator)
+    container.add_node("TreeEnsemble", [values], [probabilities], op_domain=ML_DOMAIN, op_version=3, **attributes)
+    container.add_node("ArgMax", [probabilities], [label], axis=1, keepdims=0)  # has to be there; is dropped
 
 
 def _named(scope: Any, *names: str) -> list[str]:
