@@ -107,7 +107,7 @@ class Predictor:
         """
         now = time.time()
         snapshot = snapshot or served.snapshot_id
-        found = (await self._predict(served, [asked], _Occasion(request_id, now, snapshot)))[0]
+        found = await self._predict_one(served, asked, _Occasion(request_id, now, snapshot))
         return orjson.dumps(
             {
                 "id": asked.id,
@@ -184,6 +184,23 @@ class Predictor:
         champion = require_champion(served)
         return (await self._by_variant(champion, served.challenger, [served.variant(asked.id)], [asked]))[0]
 
+    async def _predict_one(self, served: Served, row: Asked, occasion: "_Occasion") -> Prediction:
+        """What :meth:`_predict` does, for one row and without the lists around it: a tenth of a request's time."""
+        if served.routing.shadow and served.challenger is not None:
+            return (await self._predict(served, [row], occasion))[0]
+        champion = require_champion(served)
+        reserved = self._log.reserve(1)
+        lines: list[bytes] = []
+        try:
+            variant = served.variant(row.id)
+            model = champion if variant == "champion" else _there(served.challenger)
+            found = Prediction(variant, model, await self._scoring.score_one(model, row.features))
+            lines.append(_line(served.use_case.name, 0, row, found, occasion, answered=True))
+        finally:
+            self._log.put(lines, reserved)
+        self._metrics.predicted(served.use_case.name, variant, model.version, 1)
+        return found
+
     async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
         champion = require_champion(served)
         shadow = served.challenger if served.routing.shadow else None
@@ -212,10 +229,6 @@ class Predictor:
         rows: Sequence[Asked],
     ) -> list[Prediction]:
         """Each row scored by the model of its variant."""
-        if len(rows) == 1:  # the hot routes
-            model = champion if variants[0] == "champion" else _there(challenger)
-            score = await self._scoring.score_one(model, rows[0].features)
-            return [Prediction(variants[0], model, score)]
         models: dict[Variant, ServedModel | None] = {"champion": champion, "challenger": challenger}
         scores: dict[Variant, Iterator[float]] = {}
         for variant in set(variants):
@@ -244,24 +257,30 @@ class _Occasion(NamedTuple):
 def _lines(
     use_case: str, rows: Sequence[Asked], found: Sequence[Prediction], occasion: _Occasion, *, answered: bool
 ) -> list[bytes]:
-    """The log's records, one JSON line per row; the members are the columns of ``prediction_table``."""
-    records = (
-        {
-            "request_id": occasion.request_id,
-            "position": position,
-            "time": occasion.time,
-            "use_case": use_case,
-            "id": row.id,
-            "feature_date": row.feature_date,
-            "features": row.features,
-            "score": answer.probability,
-            "label": answer.label,
-            "model_version": answer.model.version,
-            "snapshot": occasion.snapshot,
-            "variant": answer.variant,
-            "served": answered,
-        }
+    return [
+        _line(use_case, position, row, answer, occasion, answered=answered)
         for position, (row, answer) in enumerate(zip(rows, found, strict=True))
-    )
+    ]
+
+
+def _line(
+    use_case: str, position: int, row: Asked, answer: Prediction, occasion: _Occasion, *, answered: bool
+) -> bytes:
+    """A record of the log as a JSON line; the members are the columns of ``prediction_table``."""
+    record = {
+        "request_id": occasion.request_id,
+        "position": position,
+        "time": occasion.time,
+        "use_case": use_case,
+        "id": row.id,
+        "feature_date": row.feature_date,
+        "features": row.features,
+        "score": answer.probability,
+        "label": answer.label,
+        "model_version": answer.model.version,
+        "snapshot": occasion.snapshot,
+        "variant": answer.variant,
+        "served": answered,
+    }
     # what orjson returns keeps its working buffer, 4 KB of memory, for as long as it is queued; a copy has its own size
-    return [bytes(memoryview(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))) for record in records]
+    return bytes(memoryview(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)))
