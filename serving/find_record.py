@@ -13,7 +13,7 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.settings import PlatformSettings
 from serving.paths import serving_paths
 from serving.prediction_log import CLOSED, OPEN, lines_of
-from serving.prediction_table import ONLINE
+from serving.prediction_table import files_folder
 
 
 def find(settings: PlatformSettings, request_id: str) -> list[dict[str, Any]]:
@@ -24,9 +24,12 @@ def find(settings: PlatformSettings, request_id: str) -> list[dict[str, Any]]:
         with contextlib.suppress(FileNotFoundError):  # closed or published meanwhile: it is looked for there too
             found += [record for record in lines_of(path) if record["request_id"] == request_id]
     if not found:
-        for table in (Lake(settings.lake_root).root / "predictions").glob(f"*/{ONLINE}"):
-            rows = ds.dataset(table, format="parquet").to_table(filter=ds.field("request_id") == request_id)
-            found += rows.to_pylist()
+        lake = Lake(settings.lake_root)
+        for use_case in lake.root.glob("predictions/*"):
+            table = files_folder(lake, use_case.name)
+            if table.exists():
+                rows = ds.dataset(table, format="parquet").to_table(filter=ds.field("request_id") == request_id)
+                found += rows.to_pylist()
     for record in found:
         record["id"] = None if record["id"] is None else str(record["id"])
     return sorted(found, key=lambda record: (record["position"], not record["served"]))

@@ -32,9 +32,24 @@ def table_name(use_case: UseCase) -> str:
     return f"{DATABASE}.{use_case.name}"
 
 
+def folders(lake: Lake, use_case: str) -> list[Path]:
+    """The folders of the table, in the order in which they were made; each holds the whole table of its time."""
+    parent = lake.predictions(use_case)
+    return sorted([*parent.glob(ONLINE), *parent.glob(f"{ONLINE}-*")], key=_generation)
+
+
 def files_folder(lake: Lake, use_case: str) -> Path:
-    """The table's location."""
-    return lake.predictions(use_case) / ONLINE
+    """The table's location: the last of its folders, or where the first one will be."""
+    return [lake.predictions(use_case) / ONLINE, *folders(lake, use_case)][-1]
+
+
+def next_folder(folder: Path) -> Path:
+    """Where a folder's successor is made."""
+    return folder.with_name(f"{ONLINE}-{_generation(folder) + 1}")
+
+
+def _generation(folder: Path) -> int:
+    return int(folder.name.partition("-")[2] or 0)
 
 
 def _key_type(use_case: UseCase) -> ColumnType:
@@ -42,7 +57,7 @@ def _key_type(use_case: UseCase) -> ColumnType:
 
 
 def table_statements(use_case: UseCase, database_location: str, location: str) -> list[str]:
-    """DDL; the locations are URIs."""
+    """DDL that makes the table or gives it its location; the locations are URIs."""
     features = ", ".join(f"`{feature.name}`: {HIVE_TYPES[feature.type]}" for feature in use_case.features)
     columns = (
         "`request_id` STRING",
@@ -64,6 +79,7 @@ def table_statements(use_case: UseCase, database_location: str, location: str) -
         f"CREATE EXTERNAL TABLE IF NOT EXISTS {table_name(use_case)} (\n  "
         + ",\n  ".join(columns)
         + f"\n)\nSTORED AS PARQUET\nLOCATION '{location}'",
+        f"ALTER TABLE {table_name(use_case)} SET LOCATION '{location}'",
     ]
 
 

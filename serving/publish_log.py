@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.lake.durable import write_text
 from mlops_platform.lake.layout import Lake, uri
 from mlops_platform.online_store.hive import HiveUnavailable, run_query
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_cases import all_use_cases, get_use_case
 from serving.json_logs import configure
+from serving.merge_files import merge_small_files, remove_old_folders
 from serving.paths import serving_paths
 from serving.prediction_log import CLOSED, close_abandoned, lines_of
 from serving.prediction_table import files_folder, table_file, table_statements
@@ -58,14 +60,19 @@ def _publish_closed(folder: Path, settings: PlatformSettings) -> int:
     while segments := sorted(folder.glob(f"*{CLOSED}")):
         for segment in segments:
             try:
-                _publish_segment(segment, lake, settings)
+                _publish_segment(segment, lake)
                 published += 1
             except (PlatformError, KeyError, TypeError, ValueError) as error:
                 _set_aside(segment, error)
+    for use_case in all_use_cases():
+        if files_folder(lake, use_case.name).exists():
+            merge_small_files(lake, use_case)
+            if _show_table(use_case, lake, settings):
+                remove_old_folders(lake, use_case.name)
     return published
 
 
-def _publish_segment(segment: Path, lake: Lake, settings: PlatformSettings) -> None:
+def _publish_segment(segment: Path, lake: Lake) -> None:
     writers: dict[str, Callable[[Sequence[dict[str, object]]], None]] = {}
     lines = lines_of(segment)
     with contextlib.ExitStack() as files:
@@ -75,8 +82,6 @@ def _publish_segment(segment: Path, lake: Lake, settings: PlatformSettings) -> N
                     target = files_folder(lake, name) / f"{segment.stem}.parquet"
                     writers[name] = files.enter_context(table_file(get_use_case(name), target))
                 writers[name]([record for record in records if record["use_case"] == name])
-    for name in writers:
-        _make_table_once(get_use_case(name), lake, settings)
     segment.unlink()
 
 
@@ -89,18 +94,20 @@ def _set_aside(segment: Path, error: Exception) -> None:
     logger.error("segment of the prediction log not published", extra={"kept_as": str(aside), "reason": reason})
 
 
-def _make_table_once(use_case: UseCase, lake: Lake, settings: PlatformSettings) -> None:
-    """Declare the table to Hive; where Hive is down the files are there, and the next publication tries again."""
+def _show_table(use_case: UseCase, lake: Lake, settings: PlatformSettings) -> bool:
+    """Tell Hive where the table is, where that is news. While Hive is down the next publication tries again."""
     mark = serving_paths(settings).log / f"{use_case.name}.{_TABLE_MADE}"
-    if mark.exists():
-        return
-    folder = files_folder(lake, use_case.name)
+    location = uri(files_folder(lake, use_case.name))
+    if mark.exists() and mark.read_text(encoding="utf-8") == location:
+        return True
     try:
-        for statement in table_statements(use_case, uri(lake.root / "predictions"), uri(folder)):
+        for statement in table_statements(use_case, uri(lake.root / "predictions"), location):
             run_query(settings.hiveserver2_host, settings.hiveserver2_port, statement, {})
-        mark.touch()
     except HiveUnavailable as error:
         logger.warning("prediction table not made yet", extra={"use_case": use_case.name, "reason": str(error)})
+        return False
+    write_text(mark, location)
+    return True
 
 
 @contextlib.contextmanager

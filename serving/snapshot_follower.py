@@ -5,14 +5,13 @@ the lake neither to go on nor to start again.
 """
 
 import os
-import shutil
 from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from mlops_platform.errors import PlatformError, SnapshotError
-from mlops_platform.lake.durable import write_text
+from mlops_platform.lake.durable import link_or_copy, write_text
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
@@ -100,10 +99,7 @@ class SnapshotFollower:
         if not target.exists():
             draft = target.with_name(f".{target.name}.{os.getpid()}")
             draft.unlink(missing_ok=True)
-            try:
-                draft.hardlink_to(file)
-            except OSError:  # another file system
-                shutil.copyfile(file, draft)
+            link_or_copy(file, draft)
             draft.replace(target)
         write_text(self._kept_pointer, manifest.model_dump_json() + "\n")
         for old in self._kept.glob("*.lmdb"):

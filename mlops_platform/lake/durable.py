@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Give a file that never changes another name; where the file system takes no link, a copy of it, synced."""
+    try:
+        target.hardlink_to(file)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copyfile(file, target)
+        with target.open("rb") as copy:
+            os.fsync(copy.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -188,6 +188,42 @@ def test_an_answer_is_a_row_of_hive_within_a_minute(platform: RunningPlatform) -
     assert rows == [(int(entity_id), *expected, True)]
 
 
+def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: RunningPlatform) -> None:
+    entity_id = sampled_ids(platform, 1)[0]
+    program = """
+        import json, sys, time, urllib.request
+        from pathlib import Path
+        from pyhive import hive
+        from mlops_platform.lake.layout import Lake
+        from mlops_platform.settings import load_settings
+        from serving import merge_files
+        from serving.prediction_table import files_folder
+        from serving.publish_log import publish
+        settings = load_settings()
+        cursor = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port).cursor()
+        def column(expression):
+            cursor.execute(f"SELECT {expression} FROM predictions.credit_risk WHERE `position` = 0 AND served")
+            return [row[0] for row in cursor.fetchall()]
+        def until(seen):
+            deadline = time.monotonic() + 60
+            while not seen():
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        before = column("request_id")
+        answer = json.load(urllib.request.urlopen(sys.argv[1]))["request_id"]
+        until(lambda: answer in column("request_id"))
+        merge_files.FILES_TO_MERGE = 2
+        lake = Lake(settings.lake_root)
+        old = files_folder(lake, "credit_risk")
+        until(lambda: publish(settings) == 0 and files_folder(lake, "credit_risk") != old)
+        until(lambda: not any(f"/{old.name}/" in name for name in column("input_file_name()")))
+        after = column("request_id")
+        print("FOUND", len(before) > 0, set(before) <= set(after), len(after) == len(set(after)))
+    """
+    url = f"{platform.settings.serving_url}/predict/?user_id={entity_id}"
+    assert platform.python(textwrap.dedent(program), url).split("FOUND ")[1].split() == ["True"] * 3
+
+
 class TestHiveStore(OnlineStoreContract):
     """The adapter beside the published tables, on tables of its own."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.lake.durable import locked, write_json, write_text
+from mlops_platform.lake.durable import link_or_copy, locked, write_json, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -32,6 +32,22 @@ def test_a_write_that_fails_leaves_the_old_content_and_no_draft(
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["pointer"]
+
+
+def test_a_file_gets_another_name_or_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, linked, copied = (tmp_path / name for name in ("file", "linked", "copied"))
+    file.write_text("content")
+    link_or_copy(file, linked)
+    assert linked.samefile(file)
+    with pytest.raises(FileExistsError):
+        link_or_copy(file, linked)
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    link_or_copy(file, copied)
+    assert (copied.read_text(), copied.samefile(file)) == ("content", False)
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:

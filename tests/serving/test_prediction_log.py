@@ -200,8 +200,11 @@ def record_line(use_case: UseCase, request_id: str) -> bytes:
 
 
 def test_the_table_is_derived_from_the_spec(credit_risk: UseCase) -> None:
-    database, table = table_statements(credit_risk, "file:///lake/predictions", "file:///lake/predictions/c/online")
+    database, table, move = table_statements(
+        credit_risk, "file:///lake/predictions", "file:///lake/predictions/c/online"
+    )
     assert database == "CREATE DATABASE IF NOT EXISTS predictions LOCATION 'file:///lake/predictions'"
+    assert move == "ALTER TABLE predictions.credit_risk SET LOCATION 'file:///lake/predictions/c/online'"
     assert table == (
         "CREATE EXTERNAL TABLE IF NOT EXISTS predictions.credit_risk (\n"
         "  `request_id` STRING,\n  `position` INT,\n  `time` TIMESTAMP,\n  `use_case` STRING,\n  `id` BIGINT,\n"
