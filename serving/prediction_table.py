@@ -12,20 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.lake.durable import sync_folder
 from mlops_platform.lake.layout import Lake
 from mlops_platform.use_case import HIVE_TYPES, ColumnType, UseCase
 
 DATABASE = "predictions"
 ONLINE = "online"
-
-_ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-}
 
 
 def table_name(use_case: UseCase) -> str:
@@ -85,14 +78,14 @@ def table_statements(use_case: UseCase, database_location: str, location: str) -
 
 def schema(use_case: UseCase) -> pa.Schema:
     """The schema of the table's files."""
-    features = pa.struct([(feature.name, _ARROW_TYPES[feature.type]) for feature in use_case.features])
+    features = pa.struct([(feature.name, ARROW_TYPES[feature.type]) for feature in use_case.features])
     return pa.schema(
         [
             ("request_id", pa.string()),
             ("position", pa.int32()),
             ("time", pa.timestamp("us", tz="UTC")),
             ("use_case", pa.string()),
-            ("id", _ARROW_TYPES[_key_type(use_case)]),
+            ("id", ARROW_TYPES[_key_type(use_case)]),
             ("feature_date", pa.date32()),
             ("features", features),
             ("score", pa.float64()),

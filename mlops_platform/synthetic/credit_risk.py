@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
+from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.errors import PlatformError
-from mlops_platform.use_case import ColumnType
 from mlops_platform.use_cases.credit_risk import USE_CASE
 
 Floats = npt.NDArray[np.float64]
@@ -83,14 +83,7 @@ OCCUPATIONS = (
     ("Low-skill Laborers", 0.01),
 )
 
-_ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-}
-_SCHEMA = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in USE_CASE.raw])
+_SCHEMA = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in USE_CASE.raw])
 _DECIMALS = {"amt_income_total": 1, "cnt_fam_members": 1, "loan_amount": 6}
 
 

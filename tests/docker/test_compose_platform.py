@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mlops_platform.use_cases import get_use_case
 from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
 from tests.e2e.conftest import free_ports
 from tests.serving.processes import answers as answers_http
+from tests.serving.processes import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
@@ -27,17 +27,6 @@ SERVICES = {
     "airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer", "hive-metastore",
     "hive-server", "jupyter", "mlflow", "postgres", "serving", "spark-master", "spark-worker", "training-launcher",
 }  # fmt: skip
-
-
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
-    """The first truthy answer of the condition."""
-    end = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.5)
 
 
 def answers(platform: ComposePlatform) -> list[Any]:
@@ -109,7 +98,7 @@ def test_the_pipeline_runs_through_airflows_rest_api(platform: ComposePlatform) 
             (event,) = airflow.asset_events("credit_risk_features", run.run_id)
             return list(event.runs)
 
-        ((dag_id, run_id),) = wait_for("the training run", training)
+        ((dag_id, run_id),) = wait_until(training, "the training run", 120)
         airflow.wait(airflow.run(dag_id, run_id), timeout=900, progress=print)
         verdict = airflow.result(dag_id, run_id, "train_candidates")
     assert event.extra["snapshot"] == published(platform)["snapshot"] == verdict["snapshot"]
@@ -210,7 +199,7 @@ def test_the_images_keep_sagemakers_contract(platform: ComposePlatform, tmp_path
     ).strip()
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for("the model server", lambda: answers_http(f"{url}/ping"))
+        wait_until(lambda: answers_http(f"{url}/ping"), "the model server", 120)
         row = {"age": 31, "years_on_the_job": 12, "nb_previous_loans": 9, "avg_amount_loans_previous": 153.12,
                "flag_own_car": 1}  # fmt: skip
         answer = httpx.post(f"{url}/invocations", json={"rows": [row]}, timeout=30)
@@ -260,7 +249,7 @@ def test_a_job_outlives_a_killed_worker_and_others_are_not_starved(platform: Com
     for worker in master_state(platform)["workers"]:
         page = httpx.get(f"http://127.0.0.1:{platform.settings.spark_master_ui_port}/proxy/{worker['id']}/", timeout=30)
         assert (page.status_code, "Spark Worker" in page.text) == (200, True)
-    hosts = wait_for("two executors", lambda: (found := executors()) and len(found) == WORKERS and found)
+    hosts = wait_until(lambda: (found := executors()) and len(found) == WORKERS and found, "two executors", 120)
     by_address = {
         address(container): container for container in platform.containers("spark-worker")
     }  # the executors are on the workers, not where the driver is
@@ -296,7 +285,7 @@ def test_what_notebooks_write_is_the_users_and_what_the_user_edits_takes_effect(
     )
     dag.chmod(0o644)
     with AirflowClient(platform.settings) as airflow:
-        wait_for("the new DAG", lambda: airflow.has_dag("hello"))
+        wait_until(lambda: airflow.has_dag("hello"), "the new DAG", 120)
     job = platform.root / "spark_jobs/feature_job.py"
     job.write_text(job.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
     assert "# edited" in platform.inside("airflow-scheduler", "tail -1 spark_jobs/feature_job.py")
