@@ -180,7 +180,6 @@ class UseCaseRoutes:
         else:
             asked, snapshot = await self._ask_hive(entity_id)
             body = await predictor.answer_one(served, asked, request_id, snapshot=snapshot)
-        await self._runtime.log.committed()
         return json_response(body)
 
     def _predict_body(self) -> Callable[..., Awaitable[Response]]:
@@ -189,7 +188,6 @@ class UseCaseRoutes:
         async def predict(request: Request, body: body_type) -> Response:
             served = self._runtime.served[self._use_case.name]
             answer = await self._runtime.predictor.answer_body(served, body, request_id_of(request))
-            await self._runtime.log.committed()
             return json_response(answer)
 
         return predict

@@ -110,7 +110,6 @@ def kserve_routes(runtime: Runtime) -> APIRouter:
         rows = _rows(served, body.inputs, runtime.settings.serving_batch_limit)
         request_id = request_id_of(request)
         found = await runtime.predictor.rows(served, rows, request_id)
-        await runtime.log.committed()
         return json_response(answers.dump(_answer(name, body, found, request_id, served)))
 
     return router

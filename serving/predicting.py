@@ -1,6 +1,7 @@
 """From ids or rows to predictions: look up, join, predict, record. The one definition behind every route."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -28,10 +29,7 @@ class Prediction(NamedTuple):
     variant: Variant
     model: ServedModel
     probability: float
-
-    @property
-    def label(self) -> int:
-        return self.model.label(self.probability)
+    label: int
 
 
 def require_store(served: Served) -> ServedStore:
@@ -92,10 +90,11 @@ def _unknown(served: Served, entity_id: str, store: ServedStore) -> Problem:
 
 
 class Predictor:
-    """Predicts and records; one per worker."""
+    """Predicts and records; one per worker. Where the log's bound is 0, records are on disk when an answer is there."""
 
     def __init__(self, log: PredictionLog, metrics: Metrics) -> None:
         self._log = log
+        self._committed_first = log.policy.bound_seconds == 0
         self._metrics = metrics
         self._scoring = Scoring()
 
@@ -194,11 +193,13 @@ class Predictor:
         try:
             variant = served.variant(row.id)
             model = champion if variant == "champion" else _there(served.challenger)
-            found = Prediction(variant, model, await self._scoring.score_one(model, row.features))
+            found = _prediction(variant, model, await self._scoring.score_one(model, row.features))
             lines.append(_line(served.use_case.name, 0, row, found, occasion, answered=True))
         finally:
             self._log.put(lines, reserved)
-        self._metrics.predicted(served.use_case.name, variant, model.version, 1)
+        self._metrics.predicted(served.use_case.name, variant, found.model.version, 1)
+        if self._committed_first:
+            await self._log.committed()
         return found
 
     async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
@@ -216,9 +217,10 @@ class Predictor:
                 lines += _lines(served.use_case.name, rows, unasked, occasion, answered=False)
         finally:
             self._log.put(lines, reserved)
-        for variant in set(variants):
-            version = (champion if variant == "champion" else _there(served.challenger)).version
-            self._metrics.predicted(served.use_case.name, variant, version, variants.count(variant))
+        for (variant, version), count in Counter((one.variant, one.model.version) for one in found).items():
+            self._metrics.predicted(served.use_case.name, variant, version, count)
+        if self._committed_first:
+            await self._log.committed()
         return found
 
     async def _by_variant(
@@ -234,7 +236,11 @@ class Predictor:
         for variant in set(variants):
             chosen = [row.features for row, wanted in zip(rows, variants, strict=True) if wanted == variant]
             scores[variant] = iter(await self._scoring.score(_there(models[variant]), chosen))
-        return [Prediction(variant, _there(models[variant]), next(scores[variant])) for variant in variants]
+        return [_prediction(variant, _there(models[variant]), next(scores[variant])) for variant in variants]
+
+
+def _prediction(variant: Variant, model: ServedModel, probability: float) -> Prediction:
+    return Prediction(variant, model, probability, model.label(probability))
 
 
 def _there(model: ServedModel | None) -> ServedModel:

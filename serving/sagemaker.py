@@ -71,7 +71,6 @@ def _add_invocations(router: APIRouter, path: str, runtime: Runtime, use_case: U
         if kind == CSV:
             rows = [validated(csv_row, row, f"line {at}") for at, row in enumerate(_lines(content, use_case, limit), 1)]
             found = await runtime.predictor.rows(served, [row.model_dump() for row in rows], request_id)
-            await runtime.log.committed()
             text = "".join(f"{answer.label},{answer.probability!r}\n" for answer in found)
             return Response(text, media_type=CSV)
         if kind != "application/json":
@@ -81,7 +80,6 @@ def _add_invocations(router: APIRouter, path: str, runtime: Runtime, use_case: U
         except orjson.JSONDecodeError:
             raise invalid("body: expected JSON") from None
         body = await runtime.predictor.answer_body(served, given, request_id)
-        await runtime.log.committed()
         return json_response(body)
 
 

@@ -66,27 +66,36 @@ class Service:
         started = time.perf_counter()
         request_id = self.runtime.next_request_id()
         try:
-            self._admit(scope)
-            route, hot = await self._hot_answer(scope, request_id)
+            hot, entity_id = self._hot_route(scope)
+            self._admit(scope, operators=hot is None and _for_operators(scope["path"]))
+            if hot is None:
+                route, status = await self._ask_framework(scope, receive, send, request_id)
+            else:
+                headers, body = await hot.answer(entity_id, request_id)
+                route, status = hot.route, 200
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
         except Problem as problem:
             await _send_problem(send, problem, request_id)
-            self.runtime.metrics.answered("refused", problem.status, time.perf_counter() - started)
-            return
-        if hot is None:
-            route, status = await self._ask_framework(scope, receive, send, request_id)
-        else:
-            status = 200
-            await _send(send, status, *hot)
+            route, status = "refused", problem.status
         self.runtime.metrics.answered(route, status, time.perf_counter() - started)
 
-    def _admit(self, scope: Scope) -> None:
+    def _hot_route(self, scope: Scope) -> tuple[HotRoute | None, str]:
+        """The hot route that a request asks, and the id; None for any other request."""
+        prefix, _, last = scope["path"].rpartition("/")
+        hot = self._hot.get(prefix)
+        if hot is None or scope["method"] != "GET" or scope["query_string"] or _PLAIN_ID(last) is None:
+            return None, ""
+        return hot, last
+
+    def _admit(self, scope: Scope, *, operators: bool) -> None:
         """Raises a 503 under overload, a 401 or 403 for a caller who may not."""
-        if not _for_operators(scope["path"]):
+        if not operators:
             self.runtime.overload.arrive()
             if self.runtime.overload.shedding:
                 raise too_much()
         keys = self.runtime.keys
-        admin = scope["path"].startswith(ADMIN_PREFIX)
+        admin = operators and scope["path"].startswith(ADMIN_PREFIX)
         if admin or (keys.required and scope["path"] not in _PUBLIC):
             caller = keys.caller(_key(scope["headers"]))
             if caller is None:
@@ -98,16 +107,6 @@ class Service:
                 )
             if admin and caller.scope != "admin":
                 raise Problem(403, "admin-required", "this takes a key of the scope admin")
-
-    async def _hot_answer(self, scope: Scope, request_id: str) -> tuple[str, tuple[Headers, bytes] | None]:
-        """The route and the answer of a hot route; None for any other request."""
-        if scope["method"] != "GET" or scope["query_string"]:
-            return "", None
-        prefix, _, last = scope["path"].rpartition("/")
-        hot = self._hot.get(prefix)
-        if hot is None or _PLAIN_ID(last) is None:
-            return "", None
-        return hot.route, await hot.answer(last, request_id)
 
     async def _ask_framework(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
         """Have the framework answer. Returns the route's path and the status."""
@@ -181,7 +180,6 @@ def _predict(runtime: Runtime, name: str) -> HotAnswer:
     async def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
         served = runtime.served[name]
         body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)
-        await runtime.log.committed()
         return _json_headers(body, request_id), body
 
     return predict
@@ -252,13 +250,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
     body = problem.body(request_id)
     headers = [(b"content-type", MEDIA_TYPE.encode()), *_json_headers(body, request_id)[1:]]
     headers += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
-    await _send(send, problem.status, headers, body)
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
