@@ -1,7 +1,10 @@
-"""Several workers are one service to whoever looks at its figures."""
+"""Several workers are one service to whoever looks at its figures, and their threads do not interrupt one another."""
 
+import contextlib
 import os
 import signal
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -71,3 +74,20 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(two_workers: Platfor
         # what a dead worker had queued is no longer waiting for the disk, and does not count as if it were
         wait_until(lambda: figures(two_workers) and victim not in gauges(), "its gauges are gone", 30)
         assert figures(two_workers)["serving_predictions_total"] == 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the policy is Linux's")
+def test_every_thread_of_a_worker_finishes_before_the_next_one_begins(two_workers: PlatformSettings) -> None:
+    with service_process(two_workers) as process:
+        workers_that_answer(two_workers, 20)
+        workers = [path for path in Path("/proc").glob("[0-9]*") if in_group(path, process.pid)]
+        workers = [path for path in workers if path.name != str(process.pid)]
+        threads = [int(thread.name) for path in workers for thread in (path / "task").iterdir()]
+        assert len(threads) >= WORKERS * 3  # the network's, the one in between, Python's
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
+def in_group(process: Path, group: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(int(process.name)) == group
+    return False
