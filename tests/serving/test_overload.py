@@ -65,9 +65,10 @@ async def test_ten_fold_overload_is_refused_in_time_and_passes(
     settings, worker = service
     one_by_one = [await ask(settings, "POST", "/predict", BATCH) for _ in range(9)]
     assert {answer.status for answer in one_by_one} == {200}
-    alone = sorted(answer.seconds for answer in one_by_one)[4]
+    # the fastest: others may use the machine just now, and leave it alone afterwards
+    alone = min(answer.seconds for answer in one_by_one)
     # more than ten times what can be answered within the limit
-    at_once = min(900, round(16 * LATE_SECONDS / alone))
+    at_once = min(900, max(400, round(16 * LATE_SECONDS / alone)))
 
     async def herd() -> list[Answer]:
         return await asyncio.gather(*(ask(settings, "POST", "/predict", BATCH) for _ in range(at_once)))
