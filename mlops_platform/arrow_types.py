@@ -1,4 +1,4 @@
-"""The Arrow type of each type that a column can have, for files that are written without Spark."""
+"""The Arrow type of each type that a column can have, for files that are read or written without Spark."""
 
 import pyarrow as pa
 

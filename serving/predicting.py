@@ -94,7 +94,6 @@ class Predictor:
 
     def __init__(self, log: PredictionLog, metrics: Metrics) -> None:
         self._log = log
-        self._committed_first = log.policy.bound_seconds == 0
         self._metrics = metrics
         self._scoring = Scoring()
 
@@ -198,8 +197,7 @@ class Predictor:
         finally:
             self._log.put(lines, reserved)
         self._metrics.predicted(served.use_case.name, variant, found.model.version, 1)
-        if self._committed_first:
-            await self._log.committed()
+        await self._log.committed()
         return found
 
     async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
@@ -219,8 +217,7 @@ class Predictor:
             self._log.put(lines, reserved)
         for (variant, version), count in Counter((one.variant, one.model.version) for one in found).items():
             self._metrics.predicted(served.use_case.name, variant, version, count)
-        if self._committed_first:
-            await self._log.committed()
+        await self._log.committed()
         return found
 
     async def _by_variant(

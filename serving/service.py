@@ -67,9 +67,10 @@ class Service:
         request_id = self.runtime.next_request_id()
         try:
             hot, entity_id = self._hot_route(scope)
-            self._admit(scope, operators=hot is None and _for_operators(scope["path"]))
+            operators = hot is None and _for_operators(scope["path"])
+            self._admit(scope, operators=operators)
             if hot is None:
-                route, status = await self._ask_framework(scope, receive, send, request_id)
+                route, status = await self._ask_framework(scope, receive, send, request_id, operators=operators)
             else:
                 headers, body = await hot.answer(entity_id, request_id)
                 route, status = hot.route, 200
@@ -108,8 +109,14 @@ class Service:
             if admin and caller.scope != "admin":
                 raise Problem(403, "admin-required", "this takes a key of the scope admin")
 
-    async def _ask_framework(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> tuple[str, int]:
-        """Have the framework answer. Returns the route's path and the status."""
+    async def _ask_framework(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, *, operators: bool
+    ) -> tuple[str, int]:
+        """Have the framework answer. Returns the route's path and the status.
+
+        Raises:
+            Problem: it was refused before the framework had it.
+        """
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -122,7 +129,7 @@ class Service:
 
         overload = self.runtime.overload
         try:
-            if _for_operators(scope["path"]):
+            if operators:
                 turn: contextlib.AbstractAsyncContextManager[None] = contextlib.nullcontext()
             else:
                 overload.refuse_hopeless()  # before its body costs anything
@@ -130,9 +137,8 @@ class Service:
             body = await _body(scope, receive)
             async with turn, asyncio.timeout(LONGEST_SECONDS):
                 await self.api(scope, _again(body, receive), send_named)
-        except Problem as refusal:
-            await _send_problem(send, refusal, request_id)
-            return "refused", refusal.status
+        except Problem:
+            raise
         except Exception as error:
             if status:
                 raise

@@ -7,18 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.snapshots import RuleFinding
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.use_case import ColumnType, UseCase
+from mlops_platform.use_case import UseCase
 
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-}
 _ROWS_AT_ONCE = 65_536
 
 

@@ -11,13 +11,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from mlops_platform import hive_tables
+from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.online_store import FeatureRow, embedded
 from mlops_platform.use_case import Feature, UseCase
 from spark_jobs.publication import publish
-from spark_jobs.written_features import ARROW_TYPES
 
 Attempt = Callable[..., SnapshotManifest]
 STATEMENTS = 9  # database, table, partition added and placed, two views made and moved, and the table's columns read

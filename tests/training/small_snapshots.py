@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.use_case import UseCase
 from training.job import TrainingJob, from_hyperparameters
-
-ARROW_TYPES = {"int": pa.int32(), "long": pa.int64(), "double": pa.float64(), "date": pa.date32()}
 
 
 def credit_risk_rows(use_case: UseCase, rows: int = 3000, *, random_labels: bool = False) -> pa.Table:

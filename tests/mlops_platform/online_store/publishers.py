@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_platform import hive_tables
+from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.lake.layout import uri
 from mlops_platform.lake.snapshots import new_attempt
 from mlops_platform.online_store import FeatureRow, OnlineStore, embedded
@@ -15,7 +16,6 @@ from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.encoded import encode
 from mlops_platform.online_store.hive import HiveStore, run_query
 from mlops_platform.online_store.redis import RedisPublisher, RedisStore
-from spark_jobs.written_features import ARROW_TYPES
 from tests.mlops_platform.online_store.contract import SPEC
 
 
