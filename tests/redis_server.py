@@ -5,7 +5,6 @@ import importlib.util
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.serving.processes import free_port
+from tests.processes import free_port, wait_until
 
 PASSWORD = "a-secret-password"
 STARTS_WITHIN = 30
@@ -51,10 +50,7 @@ class RedisServer:
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "requirepass": PASSWORD}
         command = [program(), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not self._answers():
-            assert self.process.poll() is None, f"Redis ended with {self.process.returncode}"
-            assert time.monotonic() < deadline, f"Redis does not answer within {STARTS_WITHIN} s"
+        wait_until(self._answers, "Redis answers", STARTS_WITHIN)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -73,6 +69,8 @@ class RedisServer:
             self.process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"Redis ended with {self.process.returncode}"
         try:
             with self.client as client:
                 return bool(client.ping())

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.stack.compose import engine_answers, project_name
+from tests.commands import output_of
 from tests.e2e.conftest import copy_of_checkout, run_in, with_free_ports
 
 ROWS = 20_000
@@ -36,19 +36,9 @@ def own_by_user(folder: Path) -> None:
             os.chown(path, USER, USER, follow_symlinks=False)
 
 
-def docker(*arguments: str, expect: int | None = 0, deadline: float = 600, given: str | None = None) -> str:
+def docker(*arguments: str, expect: int | None = 0, deadline: float = 600) -> str:
     """A docker command's output, stdout and stderr in order."""
-    done = subprocess.run(
-        ["docker", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        input=given,
-        text=True,
-        timeout=deadline,
-        check=False,
-    )
-    assert expect is None or done.returncode == expect, f"docker {' '.join(arguments)}:\n{done.stdout}"
-    return done.stdout
+    return output_of(["docker", *arguments], deadline=deadline, expect=expect)
 
 
 @dataclass(frozen=True)

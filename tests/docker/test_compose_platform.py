@@ -16,9 +16,8 @@ from mlops_platform.airflow_api import AirflowClient
 from mlops_platform.stack.compose import TRAINING_LABEL
 from mlops_platform.use_cases import get_use_case
 from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
-from tests.e2e.conftest import free_ports
-from tests.serving.processes import answers as answers_http
-from tests.serving.processes import wait_until
+from tests.processes import answers as answers_http
+from tests.processes import free_port, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
@@ -192,7 +191,7 @@ def test_the_images_keep_sagemakers_contract(platform: ComposePlatform, tmp_path
     assert (tmp_path / "ml/model/manifest.json").is_file()
     assert not (tmp_path / "ml/output/failure").exists()
 
-    (port,) = free_ports(1)
+    port = free_port()
     container = docker(
         *("run", "--detach", "--rm", "--publish", f"127.0.0.1:{port}:8080"),
         *("--volume", f"{tmp_path}/ml/model:/opt/ml/model:ro", f"{platform.project}-serving", "serve"),

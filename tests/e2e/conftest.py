@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,8 @@ import httpx
 import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
+from tests.commands import output_of
+from tests.processes import answers, free_ports, wait_until
 
 TOY = Path(__file__).parent / "toy_use_case"
 PORTS = (
@@ -24,18 +24,6 @@ PORTS = (
 ROWS = 20_000
 START_DEADLINE = 900
 TAKEN_UP_WITHIN = 60
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def copy_of_checkout(source: Path, target: Path) -> None:
@@ -64,21 +52,8 @@ def with_free_ports(root: Path) -> Path:
 def run_in(root: Path, command: Sequence[str], deadline: int, expect: int | None) -> str:
     """Run a command in a copy of the checkout, with nothing of this one's settings; stdout and stderr in order."""
     foreign = ("MLOPS_", "COMPOSE_", "VIRTUAL_ENV", "PYTHON")
-    done = subprocess.run(
-        command,
-        cwd=root,
-        env={name: value for name, value in os.environ.items() if not name.startswith(foreign)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=deadline,
-        check=False,
-    )
-    assert expect is None or done.returncode == expect, (
-        f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-    )
-    return done.stdout
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return output_of(command, deadline=deadline, expect=expect, folder=root, environment=environment)
 
 
 @dataclass(frozen=True)
@@ -110,9 +85,8 @@ class RunningPlatform:
 
     def eventually(self, path: str) -> Any:
         """The answer, as soon as the service has taken up what was just published."""
-        deadline = time.monotonic() + TAKEN_UP_WITHIN
-        while httpx.get(self.settings.serving_url + path, timeout=60).status_code != 200:
-            assert time.monotonic() < deadline, f"{path} is not answered within {TAKEN_UP_WITHIN} s"
+        url = self.settings.serving_url + path
+        wait_until(lambda: answers(url), f"{path} is answered", TAKEN_UP_WITHIN)
         return self.get(path)
 
     def published(self, use_case: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A small HTTP server that answers what a test tells it to, and remembers what it was asked."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mlops_platform.settings import PlatformSettings
+from tests.processes import free_port
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,4 @@ def settings(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def unused_port() -> int:
     """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port()

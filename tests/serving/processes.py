@@ -1,13 +1,11 @@
-"""Real servers in processes of their own: the prediction service, and MLflow's registry."""
+"""The prediction service in processes of its own, and what training does with the registry that it follows."""
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +15,8 @@ from pydantic import SecretStr
 from mlops_platform.model_manifest import manifest_sha256
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
 from mlops_platform.use_case import UseCase
+from tests.processes import answers, free_port, wait_until
 from tests.serving.installation import keep_model, publish_snapshot
-
-PATIENCE_SECONDS = 300
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """The first truthy answer of the condition."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.05)
-    return found
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @contextlib.contextmanager
@@ -60,8 +33,13 @@ def service_process(settings: PlatformSettings) -> Iterator["subprocess.Popen[by
         cwd=settings.state_dir,
         start_new_session=True,
     )
+
+    def ready() -> bool:
+        assert process.poll() is None, f"the service ended with {process.returncode}"
+        return answers(f"{settings.serving_url}/readyz")
+
     try:
-        wait_until(lambda: answers(f"{settings.serving_url}/readyz"), "the service is ready")
+        wait_until(ready, "the service is ready")
         yield process
     finally:
         process.terminate()
@@ -89,7 +67,7 @@ def service_of(
 
 
 class Registry:
-    """A real MLflow server, and what training does with it."""
+    """A running MLflow server, and what training does with it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -126,27 +104,3 @@ class Registry:
         answer.raise_for_status()
         found: dict[str, dict[str, dict[str, str]]] = answer.json()
         return found  # type: ignore[return-value]
-
-
-@contextlib.contextmanager
-def mlflow_server(folder: Path) -> Iterator[Registry]:
-    """MLflow's server on a database and artifacts in this folder."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--serve-artifacts", "--host", "127.0.0.1", "--workers", "1"]
-    process = subprocess.Popen(
-        [
-            *(*command, "--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-            *("--artifacts-destination", str(folder / "artifacts")),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        start_new_session=True,
-    )
-    try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), "MLflow answers")
-        yield Registry(f"http://127.0.0.1:{port}")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)

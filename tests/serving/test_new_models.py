@@ -15,9 +15,11 @@ from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from mlops_platform.use_cases import get_use_case
+from tests.mlflow_server import mlflow_server
+from tests.processes import free_port, wait_until
 from tests.serving.conftest import Mlops, Serve, Trained
 from tests.serving.installation import ROWS, publish_snapshot
-from tests.serving.processes import Registry, free_port, mlflow_server, service_process, wait_until
+from tests.serving.processes import Registry, service_process
 from tests.serving.test_lookups_and_predictions import expected_probability
 
 # MLflow alone takes ten seconds to start, and a minute on a machine that does other things
@@ -29,8 +31,8 @@ ADMIN = {"authorization": "Bearer an admin token"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as registry:
-        yield registry
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield Registry(url)
 
 
 @pytest.fixture
@@ -103,12 +105,12 @@ def test_promotion_rollback_and_publication_under_load_fail_nothing_and_mix_noth
     with service_process(settings), Load(settings) as load:
         wait_until(lambda: load.seen(model_version="1", snapshot="first"), "the first version answers")
         registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
-        wait_until(lambda: load.seen(model_version="2"), "the second version answers everywhere", 30)
+        wait_until(lambda: load.seen(model_version="2"), "the second version answers everywhere")
         publish_snapshot(settings, credit_risk, "second", moved)
-        wait_until(lambda: load.seen(snapshot="second"), "the second snapshot answers everywhere", 15)
+        wait_until(lambda: load.seen(snapshot="second"), "the second snapshot answers everywhere")
         back = httpx.post(f"{settings.serving_url}/admin/credit_risk/rollback", headers=ADMIN, trust_env=False)
         assert back.json() == {"use_case": "credit_risk", "champion": "1", "before": "2"}
-        wait_until(lambda: load.seen(model_version="1", snapshot="second"), "the rollback reached every worker", 30)
+        wait_until(lambda: load.seen(model_version="1", snapshot="second"), "the rollback reached every worker")
     assert load.failures == []
     found = collections.defaultdict(set)
     for answer in load.answers:
@@ -132,7 +134,7 @@ def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
     registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
     with service_process(connected):
         registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
-        wait_until(lambda: answering() == "2", "the promoted version answers", 30)
+        wait_until(lambda: answering() == "2", "the promoted version answers")
         assert rollback() == (0, "champion is version 1, before it was 2\n", "")
         assert answering() == "1"
         assert rollback("--to", "2") == (0, "champion is version 2, before it was 1\n", "")

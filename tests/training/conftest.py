@@ -1,22 +1,14 @@
 """A small snapshot of credit risk with a plain signal, and a real MLflow server."""
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from mlops_platform.use_case import UseCase
+from tests.mlflow_server import mlflow_server
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
 from training.registry import Registry
-
-MLFLOW_DEADLINE = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -34,43 +26,8 @@ def random_snapshot(tmp_path_factory: pytest.TempPathFactory, credit_risk: UseCa
 
 @pytest.fixture(scope="session")
 def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of its own, started as the platform does: SQLite, and artifacts through the server."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",
-        "MLFLOW_ARTIFACTS_DESTINATION": (folder / "artifacts").as_uri(),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    command = [sys.executable, "-m", "mlflow", "server", "--serve-artifacts"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        _wait_until_healthy(url, server, folder / "log")
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
         yield url
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
-
-
-def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + MLFLOW_DEADLINE
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health", trust_env=False).is_success:
-                return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(0.1)
-            break
-    pytest.fail(f"MLflow does not start: {log.read_text()}")
 
 
 @pytest.fixture
