@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.online_store.redis import LOOKUP_SECONDS
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from serving import redis_first
@@ -134,9 +136,12 @@ async def test_a_redis_that_hangs_costs_one_lookup_its_deadline(
     async with serve(with_redis) as (client, _):
         with server.paused():
             await features(client)  # waits for the deadline, unless a busy machine made it the file before
-            started = time.monotonic()
-            assert [await features(client) for _ in range(5)] == [IN_FILE] * 5
-            assert time.monotonic() - started < 5 * 0.25
+            seconds = []
+            for _ in range(5):
+                started = time.monotonic()
+                assert await features(client) == IN_FILE
+                seconds.append(time.monotonic() - started)
+            assert statistics.median(seconds) < LOOKUP_SECONDS  # of which a machine that pauses spoils one or two
             assert "did not answer (TimeoutError)" in str(await refused(client))
 
 
@@ -151,6 +156,7 @@ async def test_a_snapshot_that_redis_does_not_hold_is_never_a_miss(
         assert "does not hold the rows of snapshot first, or not all of them" in str(await refused(client))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_service_starts_without_redis(serve: Serve, with_redis: PlatformSettings, server: RedisServer) -> None:
     server.stop()
     async with serve(with_redis) as (client, _):

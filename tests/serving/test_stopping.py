@@ -13,8 +13,9 @@ import pytest
 from mlops_platform.settings import PlatformSettings
 from serving.paths import serving_paths
 from serving.publish_log import publish
+from tests.processes import free_port, wait_until
 from tests.serving.installation import ROWS
-from tests.serving.processes import free_port, service_process, wait_until
+from tests.serving.processes import service_process
 
 DEADLINE_SECONDS = 30
 UNDER_WAY = 8

@@ -13,6 +13,7 @@ from mlops_platform.stack.environment import prepare_state
 from mlops_platform.stack.services import Service
 from mlops_platform.stack.startup import start_services, stop_services
 from mlops_platform.stack.supervision import Supervisor
+from tests.processes import wait_until
 
 
 @pytest.fixture
@@ -71,7 +72,12 @@ def test_services_start_in_order_and_stop(settings: PlatformSettings, table: Tab
 
 def test_a_service_past_its_deadline_is_named_with_the_end_of_its_log(settings: PlatformSettings, table: Table) -> None:
     command = script(settings, "slow.sh", "echo warming up; exec sleep 600")
-    table.is_(Service("slow", command, lambda _settings, _since: False, deadline=1))
+
+    def usable(settings: PlatformSettings, _since: float) -> bool:
+        wait_until((settings.state_dir / "log" / "slow.log").read_text, "it wrote to its log")
+        return False
+
+    table.is_(Service("slow", command, usable, deadline=1))
     with pytest.raises(PlatformError) as raised:
         start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
     assert str(raised.value) == (
