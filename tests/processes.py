@@ -1,13 +1,20 @@
-"""Ports for real servers, and waiting for what they do."""
+"""Real servers in processes of their own: their ports, their start and end, and waiting for what they do."""
 
+import contextlib
+import os
+import shlex
+import signal
 import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 PATIENCE_SECONDS = 300
+ENDS_WITHIN = 30
 
 
 def free_ports(count: int) -> list[int]:
@@ -42,3 +49,35 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    ready: Callable[[], bool],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    seconds: float = PATIENCE_SECONDS,
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server that is ready, in a process group of its own; asked to end in the end, and gone with its children.
+
+    ``environment`` is added to this process's own.
+    """
+    name = shlex.join(command)
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, start_new_session=True)
+
+    def usable() -> bool:
+        assert process.poll() is None, f"{name} ended with {process.returncode}"
+        return ready()
+
+    try:
+        wait_until(usable, f"{name} is ready", seconds)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=ENDS_WITHIN)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
 from tests.commands import output_of
-from tests.processes import answers, free_ports, wait_until
+from tests.processes import free_ports, wait_until
 
 TOY = Path(__file__).parent / "toy_use_case"
 PORTS = (
@@ -86,7 +86,7 @@ class RunningPlatform:
     def eventually(self, path: str) -> Any:
         """The answer, as soon as the service has taken up what was just published."""
         url = self.settings.serving_url + path
-        wait_until(lambda: answers(url), f"{path} is answered", TAKEN_UP_WITHIN)
+        wait_until(lambda: httpx.get(url, timeout=60).status_code == 200, f"{path} is answered", TAKEN_UP_WITHIN)
         return self.get(path)
 
     def published(self, use_case: str) -> dict[str, Any]:

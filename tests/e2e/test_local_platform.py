@@ -11,7 +11,6 @@ import socket
 import sqlite3
 import stat
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from mlops_platform.use_cases import get_use_case
 from tests.e2e.conftest import RunningPlatform
 from tests.mlops_platform.online_store.contract import OnlineStoreContract
 from tests.mlops_platform.online_store.publishers import InHive
+from tests.processes import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
@@ -178,12 +178,14 @@ def test_an_answer_is_a_row_of_hive_within_a_minute(platform: RunningPlatform) -
         "WHERE p.request_id = %(asked)s"
     )
     settings = platform.settings
-    end = time.monotonic() + 60
-    rows: list[tuple[Any, ...]] = []
     asked = {"asked": answer["request_id"]}
-    while not rows and time.monotonic() < end:
+
+    def in_hive() -> list[tuple[Any, ...]]:
         with contextlib.suppress(HiveUnavailable):  # the table comes with its first rows
-            rows = run_query(settings.hiveserver2_host, settings.hiveserver2_port, query, asked)
+            return run_query(settings.hiveserver2_host, settings.hiveserver2_port, query, asked)
+        return []
+
+    rows = wait_until(in_hive, "the answer is a row of Hive", 60)
     expected = [answer[name] for name in ("probability", "prediction", "model_version", "snapshot", "variant")]
     assert rows == [(int(entity_id), *expected, True)]
 
@@ -191,8 +193,7 @@ def test_an_answer_is_a_row_of_hive_within_a_minute(platform: RunningPlatform) -
 def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: RunningPlatform) -> None:
     entity_id = sampled_ids(platform, 1)[0]
     program = """
-        import json, sys, time, urllib.request
-        from pathlib import Path
+        import json, sys, urllib.request
         from pyhive import hive
         from pyhive.exc import OperationalError
         from mlops_platform.lake.layout import Lake
@@ -200,30 +201,28 @@ def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: R
         from serving import merge_files
         from serving.prediction_table import files_folder
         from serving.publish_log import publish
+        from tests.processes import wait_until
         settings = load_settings()
         cursor = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port).cursor()
         def column(expression):
             cursor.execute(f"SELECT {expression} FROM predictions.credit_risk WHERE `position` = 0 AND served")
             return [row[0] for row in cursor.fetchall()]
-        def until(seen):
-            deadline = time.monotonic() + 60
-            while not seen():
-                assert time.monotonic() < deadline
-                time.sleep(0.5)
         def there():
             try:
                 return bool(column("1"))
             except OperationalError:  # the table comes with its first rows
                 return False
-        until(there)
+        wait_until(there, "the table", 60)
         before = column("request_id")
         answer = json.load(urllib.request.urlopen(sys.argv[1]))["request_id"]
-        until(lambda: answer in column("request_id"))
+        wait_until(lambda: answer in column("request_id"), "the answer", 60)
         merge_files.FILES_TO_MERGE = 2
         lake = Lake(settings.lake_root)
         old = files_folder(lake, "credit_risk")
-        until(lambda: publish(settings) == 0 and files_folder(lake, "credit_risk") != old)
-        until(lambda: not any(f"/{old.name}/" in name for name in column("input_file_name()")))
+        wait_until(lambda: publish(settings) == 0 and files_folder(lake, "credit_risk") != old, "the merge", 60)
+        def moved():
+            return not any(f"/{old.name}/" in name for name in column("input_file_name()"))
+        wait_until(moved, "the new folder", 60)
         after = column("request_id")
         print("FOUND", set(before) <= set(after), len(after) == len(set(after)))
     """

@@ -1,8 +1,6 @@
 """The prediction service in processes of its own, and what training does with the registry that it follows."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,39 +13,39 @@ from pydantic import SecretStr
 from mlops_platform.model_manifest import manifest_sha256
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
 from mlops_platform.use_case import UseCase
-from tests.processes import answers, free_port, wait_until
+from tests.processes import free_port, running
 from tests.serving.installation import keep_model, publish_snapshot
 
 
 @contextlib.contextmanager
 def service_process(settings: PlatformSettings) -> Iterator["subprocess.Popen[bytes]"]:
-    """``python -m serving`` with these settings, in a process group of its own; ready, and stopped in the end."""
+    """``python -m serving`` with these settings, every worker of it ready."""
     variables = {
         f"MLOPS_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name in settings.model_fields_set
         if (value := getattr(settings, name)) is not None
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "serving"],
-        env={**os.environ, **variables, "PYTHONPATH": str(PROJECT_ROOT)},
-        cwd=settings.state_dir,
-        start_new_session=True,
-    )
+    seen: set[str] = set()
 
     def ready() -> bool:
-        assert process.poll() is None, f"the service ended with {process.returncode}"
-        return answers(f"{settings.serving_url}/readyz")
+        with contextlib.suppress(httpx.HTTPError):
+            answer = httpx.get(f"{settings.serving_url}/readyz", timeout=5, trust_env=False)
+            if answer.status_code == 200:
+                seen.add(worker_of(answer))
+        return len(seen) == settings.serving_workers
 
-    try:
-        wait_until(ready, "the service is ready")
+    with running(
+        [sys.executable, "-m", "serving"],
+        ready,
+        folder=settings.state_dir,
+        environment={**variables, "PYTHONPATH": str(PROJECT_ROOT)},
+    ) as process:
         yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+
+
+def worker_of(answer: httpx.Response) -> str:
+    """The worker that gave an answer: the first part of a request id names it."""
+    return answer.headers["x-request-id"][:16]
 
 
 @contextlib.contextmanager

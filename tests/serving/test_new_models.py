@@ -105,12 +105,12 @@ def test_promotion_rollback_and_publication_under_load_fail_nothing_and_mix_noth
     with service_process(settings), Load(settings) as load:
         wait_until(lambda: load.seen(model_version="1", snapshot="first"), "the first version answers")
         registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
-        wait_until(lambda: load.seen(model_version="2"), "the second version answers everywhere")
+        wait_until(lambda: load.seen(model_version="2"), "the second version answers everywhere", 30)
         publish_snapshot(settings, credit_risk, "second", moved)
-        wait_until(lambda: load.seen(snapshot="second"), "the second snapshot answers everywhere")
+        wait_until(lambda: load.seen(snapshot="second"), "the second snapshot answers everywhere", 15)
         back = httpx.post(f"{settings.serving_url}/admin/credit_risk/rollback", headers=ADMIN, trust_env=False)
         assert back.json() == {"use_case": "credit_risk", "champion": "1", "before": "2"}
-        wait_until(lambda: load.seen(model_version="1", snapshot="second"), "the rollback reached every worker")
+        wait_until(lambda: load.seen(model_version="1", snapshot="second"), "the rollback reached every worker", 30)
     assert load.failures == []
     found = collections.defaultdict(set)
     for answer in load.answers:
@@ -134,7 +134,7 @@ def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
     registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
     with service_process(connected):
         registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
-        wait_until(lambda: answering() == "2", "the promoted version answers")
+        wait_until(lambda: answering() == "2", "the promoted version answers", 30)
         assert rollback() == (0, "champion is version 1, before it was 2\n", "")
         assert answering() == "1"
         assert rollback("--to", "2") == (0, "champion is version 2, before it was 1\n", "")

@@ -76,7 +76,6 @@ async def test_ten_fold_overload_is_refused_in_time_and_passes(
         return await asyncio.gather(*(ask(settings, "POST", "/predict", BATCH) for _ in range(at_once)))
 
     memory: list[int] = []
-    ever_served = 0
     for _ in range(ROUNDS):
         answers, *looked = await asyncio.gather(
             herd(), *(ask(settings, "GET", path) for path in ("/healthz", "/readyz", "/metrics"))
@@ -90,13 +89,11 @@ async def test_ten_fold_overload_is_refused_in_time_and_passes(
         assert {answer.headers["retry-after"] for answer in refused} == {str(RETRY_AFTER)}
         assert {answer.headers["content-type"] for answer in refused} == {"application/problem+json"}
         assert {json.loads(answer.body)["type"] for answer in refused} == {"urn:mlops:problem:overloaded"}
-        assert len(served) < len(refused)
-        ever_served += len(served)
-        await asyncio.sleep(RETRY_AFTER)
+        assert 0 < len(served) < len(refused)
+        await asyncio.sleep(RETRY_AFTER)  # as a client does that was refused
         for path in ("/predict/5008804", "/features/5008804", "/v1/credit_risk/explain/5008804"):
             assert [(await ask(settings, "GET", path)).status for _ in range(10)] == [200] * 10
         assert (await ask(settings, "POST", "/predict", BATCH)).status == 200
-    assert ever_served > 0
     assert memory[-1] < 1.3 * memory[ROUNDS // 2]
 
 

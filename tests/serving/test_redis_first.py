@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_platform.online_store.protocol import FeatureRow
-from mlops_platform.online_store.redis import LOOKUP_SECONDS
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import UseCase
 from serving import redis_first
 from serving.redis_first import RedisFirst
+from tests.processes import wait_until
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.serving.conftest import Serve, Trained
 from tests.serving.installation import ROWS, keep_model, publish_snapshot
@@ -73,11 +72,8 @@ async def refused(client: httpx.AsyncClient) -> str | None:
     return found
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.01)
+async def eventually(condition: Callable[[], bool], what: str) -> None:
+    await asyncio.to_thread(wait_until, condition, what, PATIENCE_SECONDS)
 
 
 @pytest.mark.usefixtures("patient")
@@ -114,7 +110,7 @@ async def test_while_redis_is_away_the_file_answers_and_then_redis_again(
             client_of_redis.hset(key, mapping=rows)
         store = service.runtime.served["credit_risk"].store
         assert isinstance(store, RedisFirst)
-        await until(lambda: store.refused is None, "Redis is used again")
+        await eventually(lambda: store.refused is None, "Redis is used again")
         assert await features(client) == IN_REDIS
         assert await refused(client) is None
     assert reason is not None
@@ -136,12 +132,9 @@ async def test_a_redis_that_hangs_costs_one_lookup_its_deadline(
     async with serve(with_redis) as (client, _):
         with server.paused():
             await features(client)  # waits for the deadline, unless a busy machine made it the file before
-            seconds = []
-            for _ in range(5):
-                started = time.monotonic()
-                assert await features(client) == IN_FILE
-                seconds.append(time.monotonic() - started)
-            assert statistics.median(seconds) < LOOKUP_SECONDS  # of which a machine that pauses spoils one or two
+            started = time.monotonic()
+            assert [await features(client) for _ in range(5)] == [IN_FILE] * 5
+            assert time.monotonic() - started < 5 * 0.25
             assert "did not answer (TimeoutError)" in str(await refused(client))
 
 
@@ -156,7 +149,6 @@ async def test_a_snapshot_that_redis_does_not_hold_is_never_a_miss(
         assert "does not hold the rows of snapshot first, or not all of them" in str(await refused(client))
 
 
-@pytest.mark.usefixtures("patient")
 async def test_a_service_starts_without_redis(serve: Serve, with_redis: PlatformSettings, server: RedisServer) -> None:
     server.stop()
     async with serve(with_redis) as (client, _):
@@ -171,7 +163,8 @@ async def test_a_new_snapshot_is_followed_in_redis(
     moved = [FeatureRow(row.entity_id, row.feature_date, {**row.features, "age": 99}) for row in ROWS]
     async with serve(with_redis) as (client, service):
         publish_snapshot(with_redis, credit_risk, "second", moved)
-        await until(lambda: service.runtime.served["credit_risk"].snapshot_id == "second", "the snapshot is followed")
+        served = service.runtime.served
+        await eventually(lambda: served["credit_risk"].snapshot_id == "second", "the snapshot is followed")
         answer = await client.get(f"/features/{ENTITY}")
         assert (answer.json(), answer.headers["x-snapshot"]) == (moved[0].features, "second")
         assert await refused(client) is None

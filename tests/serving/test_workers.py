@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlops_platform.settings import PlatformSettings
 from serving.paths import serving_paths
 from tests.processes import free_port, wait_until
-from tests.serving.processes import service_process
+from tests.serving.processes import service_process, worker_of
 
 ENTITY = "5008804"
 WORKERS = 2
@@ -40,37 +40,24 @@ def figures(settings: PlatformSettings) -> dict[str, float]:
     return {sample.name: sample.value for sample in samples if wanted.get(sample.name) == sample.labels}
 
 
-def ask(settings: PlatformSettings) -> str:
-    """Ask for a prediction, on a connection of its own. Returns the worker: the first part of a request id names it."""
-    answer = httpx.get(f"{settings.serving_url}/predict/{ENTITY}", trust_env=False)
-    assert answer.status_code == 200
-    request_id: str = answer.json()["request_id"]
-    return request_id[:16]
-
-
-def ask_until_every_worker_has_answered(settings: PlatformSettings) -> int:
-    """The number of requests that it took: the service is ready with its first worker, before the others are."""
-    asked: list[str] = []
-
-    def all_seen() -> bool:
-        asked.append(ask(settings))
-        return len(set(asked)) == WORKERS
-
-    wait_until(all_seen, "every worker answers")
-    return len(asked)
+def workers_that_answer(settings: PlatformSettings, requests: int) -> set[str]:
+    """Ask for so many predictions, each on a connection of its own."""
+    answers = [httpx.get(f"{settings.serving_url}/predict/{ENTITY}", trust_env=False) for _ in range(requests)]
+    assert [answer.status_code for answer in answers] == [200] * requests
+    return {worker_of(answer) for answer in answers}
 
 
 def test_a_scrape_has_the_figures_of_all_workers_and_of_no_earlier_start(two_workers: PlatformSettings) -> None:
     with service_process(two_workers):
-        asked = ask_until_every_worker_has_answered(two_workers)
+        assert len(workers_that_answer(two_workers, 60)) == WORKERS
         for _ in range(10):  # whichever worker answers
             found = figures(two_workers)
-            assert (found["serving_request_seconds_count"], found["serving_predictions_total"]) == (asked, asked)
+            assert (found["serving_request_seconds_count"], found["serving_predictions_total"]) == (60, 60)
             assert 0 < found["serving_snapshot_age_seconds"] < 600
     with service_process(two_workers):
-        ask(two_workers)
+        workers_that_answer(two_workers, 3)
         found = figures(two_workers)
-        assert (found["serving_request_seconds_count"], found["serving_predictions_total"]) == (1, 1)
+        assert (found["serving_request_seconds_count"], found["serving_predictions_total"]) == (3, 3)
 
 
 def test_a_worker_that_dies_is_replaced_and_its_counts_stay(two_workers: PlatformSettings) -> None:
@@ -80,21 +67,20 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(two_workers: Platfor
         return {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_livesum_*.db")}
 
     with service_process(two_workers):
-        asked = ask_until_every_worker_has_answered(two_workers)
-        before = gauges()
+        before = len(workers_that_answer(two_workers, 40)) and gauges()
         assert len(before) == WORKERS
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(gauges() - before) == 1, "another worker is there")
+        wait_until(lambda: len(gauges() - before) == 1, "another worker is there", 60)
         # what a dead worker had queued is no longer waiting for the disk, and does not count as if it were
-        wait_until(lambda: figures(two_workers) and victim not in gauges(), "its gauges are gone")
-        assert figures(two_workers)["serving_predictions_total"] == asked
+        wait_until(lambda: figures(two_workers) and victim not in gauges(), "its gauges are gone", 30)
+        assert figures(two_workers)["serving_predictions_total"] == 40
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the policy is Linux's")
 def test_every_thread_of_a_worker_finishes_before_the_next_one_begins(two_workers: PlatformSettings) -> None:
     with service_process(two_workers) as process:
-        ask_until_every_worker_has_answered(two_workers)
+        workers_that_answer(two_workers, 20)
         workers = [path for path in Path("/proc").glob("[0-9]*") if in_group(path, process.pid)]
         workers = [path for path in workers if path.name != str(process.pid)]
         policies = [policy for path in workers for thread in (path / "task").iterdir() for policy in policy_of(thread)]
