@@ -73,7 +73,7 @@ def measure(work: Work, stages: tuple[str, ...], runs: int) -> dict[str, float]:
 def default_spark(source: Path) -> tuple[Any, Frames]:
     from pyspark.sql import SparkSession
 
-    from spark_jobs.features.credit_risk import compute
+    from use_cases.credit_risk.features import compute
 
     spark = SparkSession.builder.master("local[2]").getOrCreate()
 
@@ -87,7 +87,7 @@ def default_spark(source: Path) -> tuple[Any, Frames]:
 def job_spark(source: Path) -> tuple[Any, Frames]:
     from pyspark.sql import SparkSession
 
-    from mlops_platform.use_cases import get_use_case
+    from mlops_platform.use_case.find import get_use_case
     from spark_jobs import feature_job
     from spark_jobs.snapshot_build import FeatureRun, Features
 
@@ -157,7 +157,7 @@ FROM seen
 def duckdb_contestant(source: Path, target: Path, runs: int) -> dict[str, Any]:
     import duckdb
 
-    from mlops_platform.use_cases import get_use_case
+    from mlops_platform.use_case.find import get_use_case
 
     types = {"int": "INT", "long": "BIGINT", "double": "DOUBLE", "string": "VARCHAR", "date": "DATE"}
     columns = ", ".join(f"'{c.name}': '{types[c.type]}'" for c in get_use_case("credit_risk").raw)
@@ -225,7 +225,7 @@ def run_child(name: str, source: Path, target: Path, runs: int, platform: dict[s
     """One process of a contestant: what it printed, its wall time, CPU time and the peak memory of its process tree."""
     import psutil
 
-    from mlops_platform.stack.environment import JVM_EXECUTOR, JVM_QUICK_START
+    from mlops_platform.services.environment import JVM_EXECUTOR, JVM_QUICK_START
 
     given = ["--child", name, "--source", str(source), "--target", str(target), "--runs", str(runs)]
     environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
@@ -272,7 +272,7 @@ def _children(process: Any) -> list[Any]:
 def platform_environment(folder: Path) -> dict[str, str]:
     """The environment of the platform's own Spark, with a class archive made for it in ``folder``."""
     base = os.environ | {"MLOPS_STATE_DIR": str(folder / "state")}
-    shell = "bash spark_jobs/class_archive.sh >&2 && . mlops_platform/stack/environment.sh && env -0"
+    shell = "bash spark_jobs/class_archive.sh >&2 && . mlops_platform/services/environment.sh && env -0"
     command = ["bash", "-c", shell]
     output = subprocess.run(command, cwd=PROJECT_ROOT, env=base, check=True, stdout=subprocess.PIPE, text=True).stdout
     return dict(entry.split("=", 1) for entry in output.split("\0") if "=" in entry)
@@ -326,7 +326,7 @@ def main() -> None:
         print(json.dumps(result))
         return
 
-    from mlops_platform.synthetic.credit_risk import write_csv
+    from use_cases.credit_risk.synthetic import write_csv
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

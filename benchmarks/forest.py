@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.results import Figures, table
 from benchmarks.rivals import ENVIRONMENTS
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
 from tests.serving.installation import random_inputs
 from training.compiled import CompiledScorer, awkward_rows, compile_pipeline, describe
 from training.estimators import tabular_builders

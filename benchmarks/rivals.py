@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.load import Case, Ids, Server, free_port, running
 from mlops_platform.online_store.protocol import FeatureRow
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "local-mlops-platform" / "benchmarks"

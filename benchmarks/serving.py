@@ -47,7 +47,7 @@ from benchmarks.results import Figures, against_first, summary, table
 from benchmarks.rivals import ENVIRONMENTS, RIVALS, Rival, Subject
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
 from tests.serving.installation import fit, keep_model, publish_snapshot, write_model
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,7 +3,7 @@
 # cluster's it would hold them for ever. A session that stays open sees new files and snapshots after ten seconds; Spark
 # would have it keep its first listing of a table for ever.
 set -eu
-. "$(dirname "$0")/../mlops_platform/stack/environment.sh"
+. "$(dirname "$0")/../mlops_platform/services/environment.sh"
 # spark-submit takes this application for a daemon, and its memory and options from the daemons' variables.
 export SPARK_DAEMON_MEMORY="$MLOPS_HIVESERVER2_MEMORY"
 exec spark-submit --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 --name hiveserver2 \

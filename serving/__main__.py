@@ -13,8 +13,8 @@ from granian.constants import HTTPModes, Interfaces
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings, load_settings
 from serving import container
+from serving.observe.shared_figures import share_between_workers
 from serving.paths import serving_paths
-from serving.shared_figures import share_between_workers
 
 CONNECTIONS_AT_ONCE = 1024
 DRAIN_SECONDS = 10

@@ -7,15 +7,15 @@ service starts from when the registry does not answer; rows of features are pred
 import datetime as dt
 from pathlib import Path
 
-from mlops_platform import model_manifest
 from mlops_platform.errors import ModelError
-from mlops_platform.model_manifest import MANIFEST_FILE, ModelManifest
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import MANIFEST_FILE, ModelManifest
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
+from serving.follow.model_copies import ModelCopies
+from serving.follow.registry import CHAMPION
 from serving.model import Registration
-from serving.model_copies import ModelCopies
 from serving.paths import serving_paths
-from serving.registry import CHAMPION
 
 MODEL = Path("/opt/ml/model")
 PORT = 8080

@@ -11,7 +11,7 @@ import typer
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import load_settings
-from serving.api_keys import Scope, add_key, remove_key
+from serving.api.keys import Scope, add_key, remove_key
 from serving.paths import serving_paths
 
 cli = typer.Typer(help="Keys of the prediction service.", no_args_is_help=True)

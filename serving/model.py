@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from mlops_platform import model_manifest
 from mlops_platform.errors import ModelError
-from mlops_platform.model_manifest import COMPILED_FILE, METRICS_FILE, CompiledInput, ModelManifest
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import COMPILED_FILE, METRICS_FILE, CompiledInput, ModelManifest
 from mlops_platform.online_store.protocol import FeatureValue
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 _REMEDY = "train the model again; the one before goes on answering"
 

@@ -15,20 +15,20 @@ import httpx
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
+from mlops_platform.online_store.redis_first import RedisFirst
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
-from serving.api_keys import ApiKeys
-from serving.metrics import Metrics
-from serving.model_copies import ModelCopies
-from serving.model_follower import ModelFollower
-from serving.overload import Overload
+from mlops_platform.use_case.spec import UseCase
+from serving.api.keys import ApiKeys
+from serving.api.overload import Overload
+from serving.follow.model_copies import ModelCopies
+from serving.follow.models import ModelFollower
+from serving.follow.registry import CHALLENGER, CHAMPION, ModelRegistry
+from serving.follow.snapshots import SnapshotFollower
+from serving.log.write import LogPolicy, PredictionLog, publish_command
+from serving.observe.metrics import Metrics
 from serving.paths import serving_paths
-from serving.predicting import Predictor
-from serving.prediction_log import LogPolicy, PredictionLog, publish_command
-from serving.redis_first import RedisFirst
-from serving.registry import CHALLENGER, CHAMPION, ModelRegistry
+from serving.predict.predictor import Predictor
 from serving.served import Routing, Served
-from serving.snapshot_follower import SnapshotFollower
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Literal
 from mlops_platform.lake.snapshots import SnapshotManifest
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.protocol import FeatureValue
-from mlops_platform.use_case import UseCase
+from mlops_platform.online_store.redis_first import RedisFirst
+from mlops_platform.use_case.spec import UseCase
 from serving.model import ServedModel
-from serving.redis_first import RedisFirst
 
 ServedStore = EmbeddedStore | RedisFirst
 Variant = Literal["champion", "challenger"]

@@ -3,8 +3,8 @@
 import gc
 
 from mlops_platform.settings import load_settings
-from serving.json_logs import configure
-from serving.service import Service, create_app
+from serving.api.gate import Service, create_app
+from serving.observe.logs import configure
 
 
 def application() -> Service:

@@ -11,10 +11,10 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from mlops_platform.hive_tables import latest_view
 from mlops_platform.lake.layout import Lake
-from mlops_platform.synthetic import generators, get_generator
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.lake.tables import latest_view
+from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.synthetic import generators, get_generator
 from spark_jobs.feature_job import configure, run_job
 from spark_jobs.snapshot_build import FeatureRun
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the class archive that every JVM of the platform maps at its start, unless it is there for this Java and Spark.
 set -eu
-. "$(dirname "$0")/../mlops_platform/stack/environment.sh"
+. "$(dirname "$0")/../mlops_platform/services/environment.sh"
 key="$(cat "$JAVA_HOME/release" 2>/dev/null || true) $JAVA_HOME $SPARK_HOME $SPARK_DIST_CLASSPATH"
 if [ -s "$MLOPS_CLASS_ARCHIVE" ] && [ "$(cat "$MLOPS_CLASS_ARCHIVE.key" 2>/dev/null)" = "$key" ]; then exit 0; fi
 rm -f "$MLOPS_CLASS_ARCHIVE" "$MLOPS_CLASS_ARCHIVE.draft"

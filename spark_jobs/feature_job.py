@@ -25,7 +25,7 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.raw_file import check_header
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import PlatformSettings, load_settings
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
 from spark_jobs.publication import publish
 from spark_jobs.snapshot_build import Attempt, FeatureRun, Stopwatch, build, rehearse
 

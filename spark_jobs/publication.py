@@ -5,11 +5,11 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from mlops_platform import hive_tables
-from mlops_platform.hive_tables import DATABASE, history_table
+from mlops_platform.lake import tables
 from mlops_platform.lake.layout import uri
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
-from mlops_platform.use_case import UseCase
+from mlops_platform.lake.tables import DATABASE, history_table
+from mlops_platform.use_case.spec import UseCase
 
 
 def publish(
@@ -28,9 +28,9 @@ def publish(
     with snapshots.publishing(manifest.snapshot, manifest.attempt):
         prepare_table(session, use_case, snapshots)
         location = uri(snapshots.lake.root / manifest.features_path)
-        for statement in hive_tables.put_partition(use_case, manifest.snapshot, location):
+        for statement in tables.put_partition(use_case, manifest.snapshot, location):
             session.sql(statement)
-        for statement in hive_tables.move_views(use_case, manifest.snapshot):
+        for statement in tables.move_views(use_case, manifest.snapshot):
             session.sql(statement)
         timings = manifest.timings | {"hive": round(time.monotonic() - started, 3)}
         snapshots.publish(manifest.model_copy(update={"timings": timings}))
@@ -39,12 +39,12 @@ def publish(
 
 def prepare_table(session: SparkSession, use_case: UseCase, snapshots: Snapshots) -> None:
     """Make the database and the history table, and add the columns that are new in the spec."""
-    session.sql(hive_tables.create_database(uri(snapshots.lake.root / "warehouse" / f"{DATABASE}.db")))
-    session.sql(hive_tables.create_history_table(use_case, uri(snapshots.folder)))
+    session.sql(tables.create_database(uri(snapshots.lake.root / "warehouse" / f"{DATABASE}.db")))
+    session.sql(tables.create_history_table(use_case, uri(snapshots.folder)))
     found = {field.name: field.dataType.simpleString() for field in session.table(history_table(use_case)).schema}
-    for statement in hive_tables.evolve_history_table(use_case, found):
+    for statement in tables.evolve_history_table(use_case, found):
         session.sql(statement)
 
 
 def _forget(session: SparkSession, use_case: UseCase, snapshot: str) -> None:
-    session.sql(hive_tables.drop_partition(use_case, snapshot))
+    session.sql(tables.drop_partition(use_case, snapshot))

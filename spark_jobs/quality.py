@@ -18,7 +18,7 @@ from functools import partial
 from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
 
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from spark_jobs import raw_rows
 from spark_jobs.raw_rows import Rule
 

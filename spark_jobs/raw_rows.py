@@ -16,8 +16,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from mlops_platform.hive_tables import text_literal
-from mlops_platform.use_case import HIVE_TYPES, Feature, RawColumn, UseCase
+from mlops_platform.lake.tables import text_literal
+from mlops_platform.use_case.spec import HIVE_TYPES, Feature, RawColumn, UseCase
 
 MALFORMED = "_malformed"
 _VALUE_PREFIX = "_value_of_"

@@ -17,10 +17,10 @@ from mlops_platform.lake.layout import uri
 from mlops_platform.lake.snapshots import Quality, RuleFinding, SnapshotManifest, Snapshots, make_durable
 from mlops_platform.online_store import embedded
 from mlops_platform.online_store.embedded import EmbeddedStore
-from mlops_platform.use_case import HIVE_TYPES, UseCase
+from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
 from spark_jobs import quality, raw_rows, written_features
-from spark_jobs.features import compute_of
 from spark_jobs.quality import REASONS, Judged
+from spark_jobs.transform import compute_of
 
 if TYPE_CHECKING:
     from mlops_platform.online_store.redis import RedisPublisher
@@ -119,7 +119,7 @@ class Features:
         if found != expected:
             raise PlatformError(
                 f"compute() of {self.use_case.name} returns {_columns(found)}; its spec says {_columns(expected)}",
-                remedy=f"correct spark_jobs/features/{self.use_case.name}.py, or the spec",
+                remedy=f"correct use_cases/{self.use_case.name}/features.py, or the spec",
             )
         return features
 
@@ -219,7 +219,7 @@ def accept(use_case: UseCase, counts: Counts, found: Sequence[RuleFinding]) -> Q
     if counts.broken:
         raise DataQualityError(
             f"{counts.broken} rows of {use_case.name} have features out of their range even without the rejected rows",
-            remedy=f"compare spark_jobs/features/{use_case.name}.py with the ranges in the spec",
+            remedy=f"compare use_cases/{use_case.name}/features.py with the ranges in the spec",
         )
     if counts.valid == 0:
         raise DataQualityError(

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.snapshots import RuleFinding
+from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 _ROWS_AT_ONCE = 65_536
 
@@ -86,5 +86,5 @@ def _listed(columns: list[tuple[str, pa.DataType]]) -> str:
 
 def _unfit(use_case: UseCase, what: str) -> SnapshotError:
     return SnapshotError(
-        f"what was computed for {use_case.name} {what}", remedy=f"correct spark_jobs/features/{use_case.name}.py"
+        f"what was computed for {use_case.name} {what}", remedy=f"correct use_cases/{use_case.name}/features.py"
     )

@@ -24,7 +24,7 @@ from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots, snapshot_id
 from mlops_platform.settings import PROJECT_ROOT, load_settings
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
 from training import container
 from training.container import PREFIX, JobFolders
 from training.job import REQUIRED

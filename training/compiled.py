@@ -27,8 +27,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.model_manifest import CompiledInput, CompiledModel
-from mlops_platform.use_case import UseCase
+from mlops_platform.models.manifest import CompiledInput, CompiledModel
+from mlops_platform.use_case.spec import UseCase
 from training.dataset import Inputs, is_numeric, select
 from training.tree_ensemble import tree_ensemble
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_platform.errors import ModelError, PlatformError
-from mlops_platform.lake.durable import write_json, write_text
+from mlops_platform.files import write_json, write_text
 from training import model_folder, train
 from training.job import from_hyperparameters
 from training.registry import Registry

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 Inputs = np.ndarray | pd.DataFrame
 """The features in the spec's order: ``ndarray of shape (n, n_features)`` of float64 where all are numbers, else a

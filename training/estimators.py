@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from training.dataset import is_numeric
 
 Parameters = Mapping[str, Any]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_platform.errors import ModelError
-from mlops_platform.use_case import Candidate, UseCase
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.spec import Candidate, UseCase
 
 REQUIRED = ("use_case", "snapshot", "run_id")
 OPTIONAL = ("git_sha", "seed", "families")

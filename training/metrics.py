@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from mlops_platform.use_case import Metric
+from mlops_platform.use_case.spec import Metric
 
 DIGITS = 10
 

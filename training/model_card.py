@@ -2,8 +2,8 @@
 
 from typing import get_args
 
-from mlops_platform.model_manifest import ModelManifest
-from mlops_platform.use_case import Metric, UseCase
+from mlops_platform.models.manifest import ModelManifest
+from mlops_platform.use_case.spec import Metric, UseCase
 from training.metrics import Metrics
 from training.quality_gate import Judgement
 from training.report import Report

@@ -10,8 +10,8 @@ from pathlib import Path
 import joblib
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.lake.durable import sync_folder, write_text
-from mlops_platform.model_manifest import MANIFEST_FILE, REFERENCE_FILE, ModelManifest, sha256
+from mlops_platform.files import sync_folder, write_text
+from mlops_platform.models.manifest import MANIFEST_FILE, REFERENCE_FILE, ModelManifest, sha256
 
 LIBRARIES = ("scikit-learn", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mlops_platform.errors import ModelError
-from mlops_platform.model_registry import CHAMPION
-from mlops_platform.use_case import UseCase
+from mlops_platform.models.registry import CHAMPION
+from mlops_platform.use_case.spec import UseCase
 from training.registry import ACCEPTED, GATE_TAG, PREVIOUS, Registry
 
 

@@ -4,7 +4,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops_platform.use_case import Metric, QualityGate
+from mlops_platform.use_case.spec import Metric, QualityGate
 from training.compiled import Parity
 from training.metrics import Metrics
 

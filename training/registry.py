@@ -11,11 +11,11 @@ from mlflow.entities import Param, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mlops_platform import model_manifest
 from mlops_platform.errors import ModelError
-from mlops_platform.model_manifest import ModelManifest
-from mlops_platform.model_registry import CHAMPION
-from mlops_platform.use_case import Metric, UseCase
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import ModelManifest
+from mlops_platform.models.registry import CHAMPION
+from mlops_platform.use_case.spec import Metric, UseCase
 from training.quality_gate import Judgement
 from training.report import Report
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlops_platform.errors import ModelError
-from mlops_platform.use_case import Split
+from mlops_platform.use_case.spec import Split
 from training.dataset import Dataset
 
 

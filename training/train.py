@@ -2,7 +2,7 @@
 
 Files that a run leaves in its folder::
 
-    <family>/       a model folder (``mlops_platform.model_manifest``), written whole or not at all
+    <family>/       a model folder (``mlops_platform.models.manifest``), written whole or not at all
     verdict.json    the verdict that the run ended with
 
 A retry takes up the model folders that are whole and of the same job, and fits only what is missing.
@@ -20,13 +20,13 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from mlops_platform import model_manifest
 from mlops_platform.errors import ModelError
-from mlops_platform.lake.durable import locked, write_text
-from mlops_platform.model_manifest import COMPILED_FILE, GATE_FILE, METRICS_FILE, ModelManifest
-from mlops_platform.use_case import Candidate
-from mlops_platform.verdict import VERDICT_FILE, Verdict
-from training import compiled, metrics, model_card, model_folder, models, plots
+from mlops_platform.files import locked, write_text
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import COMPILED_FILE, GATE_FILE, METRICS_FILE, ModelManifest
+from mlops_platform.models.verdict import VERDICT_FILE, Verdict
+from mlops_platform.use_case.spec import Candidate
+from training import compiled, families, metrics, model_card, model_folder, plots
 from training.dataset import Dataset, Inputs, read
 from training.job import TrainingJob
 from training.metrics import Metrics
@@ -193,7 +193,7 @@ def _threshold(job: TrainingJob, candidate: Candidate, training: Dataset) -> flo
 
 
 def _fitted(job: TrainingJob, candidate: Candidate, rows: Dataset) -> Pipeline:
-    pipeline = models.build(job.use_case, candidate, job.seed)
+    pipeline = families.build(job.use_case, candidate, job.seed)
     try:
         pipeline.fit(rows.inputs, rows.label)
     except ValueError as error:  # scikit-learn checks parameters and inputs when it fits

@@ -10,14 +10,20 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, task
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowSkipException
 
-from mlops_platform.dag_names import COMPUTE_TASK, RESOLVE_DATASET_TASK, features_asset, features_dag, training_dag
+from mlops_platform.clients.webhook import failure_callback
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots, snapshot_id
-from mlops_platform.notifications import failure_callback
+from mlops_platform.pipelines.names import (
+    COMPUTE_TASK,
+    RESOLVE_DATASET_TASK,
+    features_asset,
+    features_dag,
+    training_dag,
+)
 from mlops_platform.settings import load_settings
-from mlops_platform.use_case import UseCase
-from mlops_platform.use_cases import all_use_cases, get_use_case
+from mlops_platform.use_case.find import all_use_cases, get_use_case
+from mlops_platform.use_case.spec import UseCase
 
 settings = load_settings()
 lake = Lake(settings.lake_root)

@@ -16,17 +16,17 @@ from airflow.sdk import DAG, Asset, BaseOperator, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException
 from docker.types import Mount
 
-from mlops_platform.airflow_api import AirflowClient
-from mlops_platform.dag_names import APPROVE_TASK, PROMOTE_TASK, TRAIN_TASK, features_asset, training_dag
+from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.clients.webhook import Notification, failure_callback, notify, run_url
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
-from mlops_platform.notifications import Notification, failure_callback, notify, run_url
+from mlops_platform.models.verdict import VERDICT_FILE, Verdict
+from mlops_platform.pipelines.names import APPROVE_TASK, PROMOTE_TASK, TRAIN_TASK, features_asset, training_dag
+from mlops_platform.pipelines.training_run import lay_out, run_folder
 from mlops_platform.settings import load_settings
-from mlops_platform.training_container import lay_out, run_folder
-from mlops_platform.use_case import UseCase
-from mlops_platform.use_cases import all_use_cases, get_use_case
-from mlops_platform.verdict import VERDICT_FILE, Verdict
+from mlops_platform.use_case.find import all_use_cases, get_use_case
+from mlops_platform.use_case.spec import UseCase
 
 settings = load_settings()
 lake = Lake(settings.lake_root)
@@ -61,7 +61,7 @@ def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_
 
 
 class TrainingContainer(DockerOperator):
-    """A run of the training image. The launcher (mlops_platform.stack.training_launcher) sees to all but its mounts."""
+    """A run of the training image. The launcher (stack.training_launcher) sees to all but its mounts."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(

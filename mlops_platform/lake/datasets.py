@@ -15,10 +15,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from mlops_platform.errors import RawDataError
-from mlops_platform.lake.durable import locked, sync_folder, write_text
+from mlops_platform.files import locked, sync_folder, write_text
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.raw_file import count_rows, is_gzip
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 _CHUNK = 1024 * 1024
 _DRAFT_PREFIX = ".arriving-"

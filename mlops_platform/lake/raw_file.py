@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from mlops_platform.errors import RawDataError
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_DELIMITERS = (";", "\t", "|")

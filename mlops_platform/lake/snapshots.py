@@ -25,7 +25,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.lake.durable import locked, sync_folder, write_text
+from mlops_platform.files import locked, sync_folder, write_text
 from mlops_platform.lake.layout import Lake
 
 SnapshotId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]

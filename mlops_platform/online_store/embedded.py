@@ -12,7 +12,7 @@ from pathlib import Path
 import lmdb
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.lake.durable import sync_folder
+from mlops_platform.files import sync_folder
 from mlops_platform.online_store.encoded import LONGEST_KEY, EncodedStore, encode
 from mlops_platform.online_store.protocol import FeatureRow
 
@@ -45,7 +45,7 @@ def build(path: Path, rows: Iterable[FeatureRow]) -> int:
         if entities != rows_written:
             raise SnapshotError(
                 f"{rows_written} latest rows are of {entities} entities",
-                remedy="let is_latest mark one row of each entity in spark_jobs/features/<use_case>.py",
+                remedy="let is_latest mark one row of each entity in use_cases/<use_case>/features.py",
             )
         environment.sync(True)
     except BaseException:

@@ -16,9 +16,9 @@ from thrift.transport.TSocket import TSocket
 from thrift_sasl import TSaslClientTransport  # type: ignore[import-untyped]
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.hive_tables import latest_view
+from mlops_platform.lake.tables import latest_view
 from mlops_platform.online_store.protocol import FeatureRow
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 _TIMEOUT_MS = 30_000
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
-from mlops_platform.stack.compose import engine_answers, project_name
+from stack.bare.compose import engine_answers, project_name
 from tests.commands import output_of
 from tests.e2e.conftest import copy_of_checkout, run_in, with_free_ports
 
@@ -63,7 +63,7 @@ class ComposePlatform:
 
     def inside(self, service: str, program: str, *, launched: bool = False, expect: int | None = 0) -> str:
         """Run a shell program in a service's container, with ``launched`` in the environment of its launch command."""
-        prelude = ". mlops_platform/stack/environment.sh; " if launched else ""
+        prelude = ". mlops_platform/services/environment.sh; " if launched else ""
         return self.compose("exec", "-T", service, "bash", "-c", prelude + program, expect=expect)
 
     def containers(self, service: str) -> list[str]:

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_platform.airflow_api import AirflowClient
-from mlops_platform.stack.compose import TRAINING_LABEL
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.use_case.find import get_use_case
+from stack.bare.compose import TRAINING_LABEL
 from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
 from tests.processes import answers as answers_http
 from tests.processes import free_port, wait_until
@@ -229,7 +229,7 @@ print("SUM", session.sparkContext.parallelize(range(120), 120).map(slowly).count
 def test_a_job_outlives_a_killed_worker_and_others_are_not_starved(platform: ComposePlatform) -> None:
     notebook = subprocess.Popen(
         ["docker", "compose", "exec", "-T", "jupyter", "bash", "-c",
-         ". mlops_platform/stack/environment.sh; cat >/tmp/long.py; exec spark-submit /tmp/long.py"],
+         ". mlops_platform/services/environment.sh; cat >/tmp/long.py; exec spark-submit /tmp/long.py"],
         cwd=platform.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert notebook.stdin is not None

@@ -16,7 +16,7 @@ from mlops_platform.settings import PlatformSettings, load_settings
 from tests.commands import output_of
 from tests.processes import free_ports, wait_until
 
-TOY = Path(__file__).parent / "toy_use_case"
+TOY = Path(__file__).parent.parent / "use_cases" / "toy"
 PORTS = (
     "AIRFLOW", "SERVING", "JUPYTER", "MLFLOW", "SPARK_MASTER", "SPARK_MASTER_UI", "SPARK_WORKER_UI", "METASTORE",
     "HIVESERVER2",
@@ -73,7 +73,7 @@ class RunningPlatform:
 
     def in_environment(self, *arguments: str) -> str:
         """Run a program with the platform's environment, as a job or a notebook has it."""
-        return self.command("bash", "-c", '. mlops_platform/stack/environment.sh && exec "$@"', "_", *arguments)
+        return self.command("bash", "-c", '. mlops_platform/services/environment.sh && exec "$@"', "_", *arguments)
 
     def python(self, program: str, *arguments: str) -> str:
         return self.in_environment("python", "-c", program, *arguments)
@@ -115,10 +115,5 @@ def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> It
 
 
 def copy_of_checkout_toy(root: Path) -> None:
-    """Add the toy use case: the three files that a new use case is."""
-    for source, target in (
-        ("spec.py", "mlops_platform/use_cases/toy.py"),
-        ("features.py", "spark_jobs/features/toy.py"),
-        ("models.py", "training/models/toy.py"),
-    ):
-        shutil.copy2(TOY / source, root / target)
+    """Add the toy use case: the folder that a new use case is."""
+    shutil.copytree(TOY, root / "use_cases" / "toy", ignore=shutil.ignore_patterns("__pycache__"))

@@ -22,7 +22,7 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.hive import HiveUnavailable, run_query
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
 from tests.e2e.conftest import RunningPlatform
 from tests.mlops_platform.online_store.contract import OnlineStoreContract
 from tests.mlops_platform.online_store.publishers import InHive
@@ -198,9 +198,9 @@ def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: R
         from pyhive.exc import OperationalError
         from mlops_platform.lake.layout import Lake
         from mlops_platform.settings import load_settings
-        from serving import merge_files
-        from serving.prediction_table import files_folder
-        from serving.publish_log import publish
+        from serving.log import compact as merge_files
+        from serving.log.table import files_folder
+        from serving.log.publish import publish
         from tests.processes import wait_until
         settings = load_settings()
         cursor = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port).cursor()

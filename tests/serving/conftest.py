@@ -10,10 +10,10 @@ import httpx
 import pytest
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.cli import main
+from cli.__main__ import main
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
-from serving.service import Service, create_app
+from mlops_platform.use_case.spec import UseCase
+from serving.api.gate import Service, create_app
 from tests.serving.installation import fit, keep_model, publish_snapshot, write_model
 
 

@@ -12,12 +12,12 @@ from sklearn.pipeline import Pipeline
 
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
-from mlops_platform.model_manifest import ModelManifest, manifest_sha256, sha256
+from mlops_platform.models.manifest import ModelManifest, manifest_sha256, sha256
 from mlops_platform.online_store.embedded import EmbeddedStore, build
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.online_store.redis import RedisPublisher
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from training.compiled import compile_pipeline, describe
 from training.estimators import tabular_builders
 

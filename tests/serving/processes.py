@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from mlops_platform.model_manifest import manifest_sha256
+from mlops_platform.models.manifest import manifest_sha256
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from tests.processes import free_port, running
 from tests.serving.installation import keep_model, publish_snapshot
 

@@ -7,7 +7,7 @@ import pytest
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings
-from serving.api_keys import ApiKeys, Caller, add_key, remove_key
+from serving.api.keys import ApiKeys, Caller, add_key, remove_key
 from serving.paths import serving_paths
 from tests.serving.conftest import Serve
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from tests.serving.conftest import Mlops, Trained
 from tests.serving.processes import service_of
 

@@ -180,7 +180,7 @@ async def test_a_body_that_is_too_large_is_refused(serve: Serve, installation: P
 async def test_a_body_that_does_not_come_or_breaks_off_is_refused(
     serve: Serve, installation: PlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.service.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("serving.api.gate.BODY_SECONDS", 0.05)
 
     async def never() -> dict[str, Any]:
         await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from tritonclient.utils import InferenceServerException
 
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from tests.serving.conftest import Trained
 from tests.serving.installation import ROWS, THRESHOLD
 from tests.serving.processes import service_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from tests.serving.conftest import Serve, Trained
 from tests.serving.installation import ROWS, THRESHOLD, publish_snapshot
 

@@ -13,8 +13,8 @@ import pytest
 
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.spec import UseCase
 from tests.mlflow_server import mlflow_server
 from tests.processes import free_port, wait_until
 from tests.serving.conftest import Mlops, Serve, Trained

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from tests.serving.conftest import Trained
 from tests.serving.installation import ROWS
 from tests.serving.processes import service_of

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from mlops_platform.settings import PlatformSettings
-from serving.overload import LATE_SECONDS, TURNS_AT_ONCE, Overload
+from serving.api.overload import LATE_SECONDS, TURNS_AT_ONCE, Overload
 from serving.problems import Problem
 from tests.processes import free_port
 from tests.serving.installation import ROWS
@@ -110,7 +110,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("serving.overload.time", clock)
+    monkeypatch.setattr("serving.api.overload.time", clock)
     return clock
 
 

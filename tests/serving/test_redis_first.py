@@ -10,11 +10,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from mlops_platform.online_store import redis_first
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.online_store.redis_first import RedisFirst
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
-from serving import redis_first
-from serving.redis_first import RedisFirst
+from mlops_platform.use_case.spec import UseCase
 from tests.processes import wait_until
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.serving.conftest import Serve, Trained
@@ -115,7 +115,7 @@ async def test_while_redis_is_away_the_file_answers_and_then_redis_again(
         assert await refused(client) is None
     assert reason is not None
     assert reason.startswith(f"Redis at 127.0.0.1:{server.port} did not answer (ConnectionError). Remedy: see that it ")
-    told = next(record.message for record in caplog.records if record.name == "serving.redis_first")
+    told = next(record.message for record in caplog.records if record.name == "mlops_platform.online_store.redis_first")
     assert told == "lookups are answered from the embedded store, not from Redis"
     assert PASSWORD not in caplog.text + reason
 

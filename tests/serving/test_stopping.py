@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_platform.settings import PlatformSettings
+from serving.log.publish import publish
 from serving.paths import serving_paths
-from serving.publish_log import publish
 from tests.processes import free_port, wait_until
 from tests.serving.installation import ROWS
 from tests.serving.processes import service_process

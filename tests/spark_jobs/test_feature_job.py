@@ -22,9 +22,9 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import RuleFinding, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.embedded import EmbeddedStore
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from spark_jobs import feature_job
-from tests.spark_jobs.conftest import LOAN, WriteLoans
+from tests.spark import LOAN, WriteLoans
 
 RunJob = Callable[..., str]
 THREE_LOANS: tuple[dict[str, Any], ...] = (

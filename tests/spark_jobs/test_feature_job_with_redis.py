@@ -15,11 +15,11 @@ from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.redis import RedisStore
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case import UseCase
-from serving.service import create_app
+from mlops_platform.use_case.spec import UseCase
+from serving.api.gate import create_app
 from spark_jobs import feature_job
 from tests.redis_server import PASSWORD, RedisServer, redis_server
-from tests.spark_jobs.conftest import WriteLoans
+from tests.spark import WriteLoans
 
 RunJob = Callable[[str], str]
 

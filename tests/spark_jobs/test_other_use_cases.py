@@ -11,11 +11,11 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.embedded import EmbeddedStore
-from mlops_platform.use_case import Candidate, Feature, Label, QualityGate, RawColumn, Split, UseCase
+from mlops_platform.use_case.spec import Candidate, Feature, Label, QualityGate, RawColumn, Split, UseCase
 from spark_jobs import snapshot_build
 from spark_jobs.feature_job import configure, run_job
-from spark_jobs.features import compute_of
 from spark_jobs.snapshot_build import FeatureRun
+from spark_jobs.transform import compute_of
 
 PASSENGERS = UseCase(
     name="passengers",
@@ -91,11 +91,11 @@ def test_a_transform_must_return_the_columns_of_the_spec(
 
     assert str(error.value) == (
         "compute() of passengers returns Ticket STRING, survived INT; its spec says Ticket STRING, fare DOUBLE, "
-        "initial STRING, survived INT, is_latest INT. Remedy: correct spark_jobs/features/passengers.py, or the spec"
+        "initial STRING, survived INT, is_latest INT. Remedy: correct use_cases/passengers/features.py, or the spec"
     )
     assert not (tmp_path / "features" / "passengers" / "current.json").exists()
 
 
 def test_a_use_case_without_transform_is_said() -> None:
-    with pytest.raises(PlatformError, match=r"write compute\(raw, run_date\) in spark_jobs/features/passengers\.py"):
+    with pytest.raises(PlatformError, match=r"write compute\(raw, run_date\) in use_cases/passengers/features\.py"):
         compute_of("passengers")

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from mlops_platform import hive_tables
-from mlops_platform.arrow_types import ARROW_TYPES
 from mlops_platform.errors import PlatformError, SnapshotError
+from mlops_platform.lake import tables
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
+from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow, embedded
-from mlops_platform.use_case import Feature, UseCase
+from mlops_platform.use_case.spec import Feature, UseCase
 from spark_jobs.publication import publish
 
 Attempt = Callable[..., SnapshotManifest]
@@ -199,9 +199,9 @@ def test_a_view_is_there_all_the_time(
 ) -> None:
     publish(hive, credit_risk, snapshots, attempt_at("a", 1), kept=3)
     seen = []
-    for statement in hive_tables.move_views(credit_risk, "a"):
+    for statement in tables.move_views(credit_risk, "a"):
         hive.sql(statement)
         seen.append(in_hive(hive, "credit_risk_latest"))
 
     assert seen == [[("a", 1)]] * 4
-    assert not any("REPLACE" in statement for statement in hive_tables.move_views(credit_risk, "a"))
+    assert not any("REPLACE" in statement for statement in tables.move_views(credit_risk, "a"))

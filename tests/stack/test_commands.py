@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.stack import bootstrap, java
-from mlops_platform.stack.installation import UnderWay, lock, variables
+from mlops_platform.services import java
+from stack.bare import bootstrap
+from stack.bare.installation import UnderWay, lock, variables
 
 SCRIPTS = ("start.sh", "stop.sh", "restart.sh", "reset.sh", "environment.sh")
 

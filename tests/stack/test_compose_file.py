@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from mlops_platform.services.table import services
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.stack import compose
-from mlops_platform.stack.bootstrap import UV_VERSION
-from mlops_platform.stack.services import services
+from stack.bare import compose
+from stack.bare.bootstrap import UV_VERSION
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
 NOT_IN_LOCAL_MODE = {"postgres", "training-launcher"}

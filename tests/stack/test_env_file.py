@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from mlops_platform.settings import load_settings
-from mlops_platform.stack.env_file import GENERATED, ensure_secrets
+from stack.bare.env_file import GENERATED, ensure_secrets
 
 
 def test_a_new_file_is_private_and_has_every_secret(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.stack import bootstrap
+from stack.bare import bootstrap
 
 PROGRAM = b"#!/bin/sh\necho uv\n"
 

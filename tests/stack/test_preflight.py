@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlops_platform import console
+from mlops_platform.services import java
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.stack import bootstrap, console, installation, java, preflight
-from mlops_platform.stack.preflight import GIB, Finding
+from stack.bare import bootstrap, installation, preflight
+from stack.bare.preflight import GIB, Finding
 
 
 @pytest.fixture

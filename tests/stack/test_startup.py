@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.services.environment import prepare_state
+from mlops_platform.services.table import Service
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.stack import startup, supervision
-from mlops_platform.stack.environment import prepare_state
-from mlops_platform.stack.services import Service
-from mlops_platform.stack.startup import start_services, stop_services
-from mlops_platform.stack.supervision import Supervisor
+from stack import startup, supervision
+from stack.startup import start_services, stop_services
+from stack.supervision import Supervisor
 from tests.processes import wait_until
 
 

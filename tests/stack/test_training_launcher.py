@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlops_platform.stack.training_launcher import LABEL, Launch, Refused, check_image_query, container_of, listen
+from stack.training_launcher import LABEL, Launch, Refused, check_image_query, container_of, listen
 
 LAUNCH = Launch(
     image="here-training",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from tests.mlflow_server import mlflow_server
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
 from training.registry import Registry

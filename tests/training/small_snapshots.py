@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlops_platform.arrow_types import ARROW_TYPES
-from mlops_platform.use_case import UseCase
+from mlops_platform.lake.types import ARROW_TYPES
+from mlops_platform.use_case.spec import UseCase
 from training.job import TrainingJob, from_hyperparameters
 
 

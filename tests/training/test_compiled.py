@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.model_manifest import CompiledInput, CompiledModel
-from mlops_platform.use_case import Feature, UseCase
+from mlops_platform.models.manifest import CompiledInput, CompiledModel
+from mlops_platform.use_case.spec import Feature, UseCase
 from training.compiled import CompiledScorer, Parity, awkward_rows, compare, compile_pipeline, describe
 from training.estimators import tabular_builders
 

@@ -11,8 +11,8 @@ import pytest
 from mlops_platform.errors import ModelError, PlatformError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
-from mlops_platform.model_manifest import verify
-from mlops_platform.use_case import UseCase
+from mlops_platform.models.manifest import verify
+from mlops_platform.use_case.spec import UseCase
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
 from training import container
 from training.__main__ import main

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.use_case import Feature, UseCase
+from mlops_platform.use_case.spec import Feature, UseCase
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
 from training.dataset import read
 

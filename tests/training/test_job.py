@@ -1,8 +1,8 @@
 import pytest
 
 from mlops_platform.errors import ModelError, UnknownUseCase
-from mlops_platform.use_case import UseCase
-from training import models
+from mlops_platform.use_case.spec import UseCase
+from training import families
 from training.job import TrainingJob, from_hyperparameters
 
 LEAST = {"use_case": "credit_risk", "snapshot": "s1", "run_id": "r1"}
@@ -76,7 +76,7 @@ def test_a_family_that_nobody_wrote_is_refused(credit_risk: UseCase) -> None:
         (
             candidate.model_copy(update={"family": "random_forrest"}),
             (
-                "training/models/credit_risk.py has no family 'random_forrest'. Remedy: did you mean 'random_forest'? "
+                "use_cases/credit_risk/model.py has no family 'random_forrest'. Remedy: did you mean 'random_forest'? "
                 "the families are logistic_regression, random_forest"
             ),
         ),
@@ -89,7 +89,7 @@ def test_a_family_that_nobody_wrote_is_refused(credit_risk: UseCase) -> None:
         ),
     ):
         with pytest.raises(ModelError) as caught:
-            models.build(credit_risk, changed, 1)
+            families.build(credit_risk, changed, 1)
         assert str(caught.value) == message
-    with pytest.raises(ModelError, match=r"there is no training/models/nowhere\.py"):
-        models.build(credit_risk.model_copy(update={"name": "nowhere"}), candidate, 1)
+    with pytest.raises(ModelError, match=r"there is no use_cases/nowhere/model\.py"):
+        families.build(credit_risk.model_copy(update={"name": "nowhere"}), candidate, 1)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 from mlflow import MlflowClient
 
-from mlops_platform import model_manifest
 from mlops_platform.errors import ModelError
-from mlops_platform.use_case import UseCase
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.use_case.spec import UseCase
 from tests.training.small_snapshots import a_job
 from training import train
 from training.promotion import Promotion, promote, roll_back

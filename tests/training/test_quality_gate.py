@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_platform.use_case import QualityGate
+from mlops_platform.use_case.spec import QualityGate
 from training.compiled import Parity
 from training.metrics import Confusion, Metrics
 from training.quality_gate import Judgement, judge

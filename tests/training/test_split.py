@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mlops_platform.errors import ModelError
-from mlops_platform.use_case import Split
+from mlops_platform.use_case.spec import Split
 from training.dataset import Dataset
 from training.split import split
 

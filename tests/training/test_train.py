@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mlops_platform.errors import ModelError
-from mlops_platform.model_manifest import read_file, verify
-from mlops_platform.use_case import UseCase
-from mlops_platform.verdict import Verdict
+from mlops_platform.models.manifest import read_file, verify
+from mlops_platform.models.verdict import Verdict
+from mlops_platform.use_case.spec import UseCase
 from tests.training.small_snapshots import a_job
 from training import dataset, train
 from training.compiled import CompiledScorer

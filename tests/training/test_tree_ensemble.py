@@ -5,7 +5,7 @@ import onnx
 import pytest
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 from training.compiled import CompiledScorer, compile_pipeline, describe
 from training.estimators import tabular_builders
 from training.tree_ensemble import before_rounding

@@ -11,8 +11,8 @@ from typing import Protocol
 import pytest
 
 from mlops_platform.online_store import FeatureRow, OnlineStore
-from mlops_platform.use_case import Feature
-from mlops_platform.use_cases import get_use_case
+from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.spec import Feature
 
 FIRST, SECOND = "first", "second_2026-01-02"
 PATIENCE_SECONDS = 120

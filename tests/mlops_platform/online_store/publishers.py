@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlops_platform import hive_tables
-from mlops_platform.arrow_types import ARROW_TYPES
+from mlops_platform.lake import tables
 from mlops_platform.lake.layout import uri
 from mlops_platform.lake.snapshots import new_attempt
+from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow, OnlineStore, embedded
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.encoded import encode
@@ -56,7 +56,7 @@ class InHive:
 
     def __init__(self, host: str, port: int, folder: Path) -> None:
         self._host, self._port, self._folder = host, port, folder
-        self._run(hive_tables.create_history_table(SPEC, uri(folder)))
+        self._run(tables.create_history_table(SPEC, uri(folder)))
 
     def publish(self, snapshot: str, rows: Sequence[FeatureRow]) -> None:
         location = self._folder / f"snapshot={snapshot}" / new_attempt()
@@ -64,16 +64,16 @@ class InHive:
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in SPEC.feature_table])
         table = [self._row(at, known) for at, known in enumerate(rows)]
         pq.write_table(pa.Table.from_pylist(table, schema), location / "part.parquet")
-        self._run(*hive_tables.put_partition(SPEC, snapshot, uri(location)))
-        self._run(*hive_tables.move_views(SPEC, snapshot))
+        self._run(*tables.put_partition(SPEC, snapshot, uri(location)))
+        self._run(*tables.move_views(SPEC, snapshot))
 
     def open(self) -> OnlineStore:
         return HiveStore(self._host, self._port, SPEC)
 
     def remove(self) -> None:
-        for view in (hive_tables.latest_view(SPEC), hive_tables.current_view(SPEC)):
+        for view in (tables.latest_view(SPEC), tables.current_view(SPEC)):
             self._run(f"DROP VIEW IF EXISTS {view}")
-        self._run(f"DROP TABLE IF EXISTS {hive_tables.history_table(SPEC)}")
+        self._run(f"DROP TABLE IF EXISTS {tables.history_table(SPEC)}")
 
     def _row(self, at: int, known: FeatureRow) -> dict[str, Any]:
         keys = {SPEC.row_key: at, SPEC.entity_key: int(known.entity_id), SPEC.event_time: known.feature_date}

@@ -3,7 +3,7 @@
 import pytest
 
 from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
-from mlops_platform.use_case import UseCase
+from mlops_platform.use_case.spec import UseCase
 
 
 def test_hive_that_is_down_says_so(credit_risk: UseCase) -> None:

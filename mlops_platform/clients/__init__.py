@@ -1,0 +1,1 @@
+"""Programs that the platform asks over HTTP: Airflow, the prediction service, a webhook."""

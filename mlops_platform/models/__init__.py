@@ -1,0 +1,1 @@
+"""Models as every part knows them: manifest, registry, verdict."""

@@ -1,0 +1,165 @@
+"""A model's folder and its manifest: what training writes, what serving verifies before anything is loaded.
+
+Files of a model folder::
+
+    model.joblib     the reference: a scikit-learn pipeline
+    model.onnx       the compiled form that serving runs; the same labels, probabilities within 1e-6
+    metrics.json     the holdout's metrics beside the baseline's
+    gate.json        the quality gate's judgement
+    model_card.md    the same for a reader
+    plots/*.png      ROC, precision-recall, calibration, confusion
+    manifest.json    a :class:`ModelManifest`: what the model is, and the sha256 of every other file
+
+Inputs, for both forms: features in the manifest's order. A null number is NaN, a null string is the empty string. The
+label of a row is 1 where its probability of class 1 is at least ``threshold``.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from mlops_platform.errors import ModelError
+from mlops_platform.use_case.spec import UseCase
+
+MANIFEST_FILE = "manifest.json"
+REFERENCE_FILE = "model.joblib"
+COMPILED_FILE = "model.onnx"
+METRICS_FILE = "metrics.json"
+GATE_FILE = "gate.json"
+CARD_FILE = "model_card.md"
+REQUIRED_FILES = (REFERENCE_FILE, COMPILED_FILE, METRICS_FILE, GATE_FILE, CARD_FILE)
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
+"""A path below the model's folder; none leads out of it."""
+
+REMEDY = "train the use case again, or promote another version"
+
+
+class CompiledInput(BaseModel):
+    """One input tensor of the compiled model: shape ``[rows, len(features)]``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: Literal["double", "string"]
+    features: tuple[str, ...]
+
+
+class CompiledModel(BaseModel):
+    """How to run the compiled model.
+
+    Where every feature is a number there is one input, ``features``, with all of them; otherwise one input per feature,
+    named after it. The output has shape ``[rows, 1]`` or ``[rows, 2]``, type double; its last column is the
+    probability of class 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: tuple[CompiledInput, ...]
+    output: Literal["probabilities"] = "probabilities"
+
+
+class ModelManifest(BaseModel):
+    """What a model is, what it was made from, and the digest of each file of its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    use_case: str
+    family: str
+    run_id: str
+    snapshot: str
+    spec_hash: Sha256
+    features: tuple[str, ...]
+    label: str
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    seed: int
+    parameters: dict[str, Any]
+    compiled: CompiledModel
+    libraries: dict[str, str]
+    git_sha: str
+    files: dict[FileName, Sha256]
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest_sha256(folder: Path) -> str:
+    """The digest that the registry keeps of a model: that of its manifest, which holds those of all files."""
+    return sha256(_read(folder, MANIFEST_FILE))
+
+
+def verify(folder: Path, use_case: UseCase, expected_manifest_sha256: str | None = None) -> ModelManifest:
+    """The manifest of a model folder, after every claim of it was checked. Nothing is unpickled or run.
+
+    Raises:
+        ModelError: the manifest is missing, malformed, not the expected one or of another spec, or a file is missing or
+            was changed; names the folder and what is wrong.
+    """
+    content = _read(folder, MANIFEST_FILE)
+    found = sha256(content)
+    if expected_manifest_sha256 is not None and found != expected_manifest_sha256:
+        raise ModelError(
+            f"{folder / MANIFEST_FILE} has the sha256 {found}, the registry says {expected_manifest_sha256}",
+            remedy=REMEDY,
+        )
+    try:
+        manifest = ModelManifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ModelError(f"{folder / MANIFEST_FILE} is malformed at {where}: {first['msg']}", remedy=REMEDY) from None
+    _check_spec(folder, manifest, use_case)
+    unlisted = [name for name in REQUIRED_FILES if name not in manifest.files]
+    if unlisted:
+        raise ModelError(f"the manifest of {folder} does not list {', '.join(unlisted)}", remedy=REMEDY)
+    for name in manifest.files:
+        read_file(folder, manifest, name)
+    return manifest
+
+
+def read_file(folder: Path, manifest: ModelManifest, name: str) -> bytes:
+    """The content of one file of the folder, exactly as the manifest vouches for it: load from these bytes.
+
+    Raises:
+        ModelError: the file is not listed, is missing, or was changed.
+    """
+    if name not in manifest.files:
+        raise ModelError(f"the manifest of {folder} does not list {name}", remedy=REMEDY)
+    content = _read(folder, name)
+    if sha256(content) != manifest.files[name]:
+        raise ModelError(
+            f"{folder / name} has the sha256 {sha256(content)}, the manifest says {manifest.files[name]}",
+            remedy=REMEDY,
+        )
+    return content
+
+
+def _check_spec(folder: Path, manifest: ModelManifest, use_case: UseCase) -> None:
+    claims: dict[str, tuple[Any, Any]] = {
+        "use case": (manifest.use_case, use_case.name),
+        "feature order": (manifest.features, use_case.feature_names),
+        "label": (manifest.label, use_case.label.name),
+        "spec hash": (manifest.spec_hash, use_case.spec_hash),
+    }
+    for claim, (found, expected) in claims.items():
+        if found != expected:
+            raise ModelError(
+                f"the model in {folder} was trained for another {claim}: {_readable(found)}, "
+                f"the spec of {use_case.name} says {_readable(expected)}",
+                remedy=REMEDY,
+            )
+
+
+def _readable(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{folder / name} cannot be read: {error.strerror}", remedy=REMEDY) from None

@@ -1,0 +1,159 @@
+"""Is everything as it should be? Each check looks at one thing and returns what is wrong with it and how to mend it."""
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
+from mlops_platform.lake.tables import latest_view
+from mlops_platform.models.registry import version_by_alias
+from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.services.status import service_states
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case.find import all_use_cases
+from mlops_platform.use_case.spec import UseCase
+
+LEAST_FREE_DISK = 2 * 1024**3
+"""Bytes: a feature run at full size needs about half of it."""
+SAMPLED_IDS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    subject: str
+    what: str
+    remedy: str
+
+
+def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
+    """Every finding; none on a sound platform. A check that needs a service that is down is left out."""
+    states = {state.name: state.usable for state in service_states(settings)}
+    if not any(states.values()):
+        return [Finding("platform", "no service answers", "start it with ./start.sh"), *_disk(settings)]
+    findings = [
+        Finding(name, "does not answer", f"see {settings.state_dir / 'log' / f'{name}.log'}, then ./restart.sh")
+        for name, usable in states.items()
+        if not usable
+    ]
+    findings += _disk(settings)
+    if states["airflow-api-server"]:
+        findings += _dag_files(settings)
+    for use_case in all_use_cases():
+        manifest = None
+        try:
+            manifest = Snapshots(Lake(settings.lake_root), use_case.name).current()
+        except PlatformError as error:
+            findings.append(Finding(use_case.name, error.what, error.remedy))
+        if manifest is not None:
+            findings += _snapshot(settings, use_case, manifest, now)
+            findings += _redis(settings, use_case, manifest)
+            if states["hive-server"]:
+                findings += _hive(settings, use_case, manifest)
+            if states["mlflow"]:
+                findings += _champion(settings, use_case)
+    return findings
+
+
+def _disk(settings: PlatformSettings) -> Iterator[Finding]:
+    folder = settings.state_dir if settings.state_dir.exists() else settings.project_root
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_DISK:
+        yield Finding(
+            "disk",
+            f"{free / 1024**3:.1f} GiB are free at {folder}, {LEAST_FREE_DISK / 1024**3:.0f} are needed",
+            "free some, or keep fewer snapshots (MLOPS_SNAPSHOTS_KEPT in .env)",
+        )
+
+
+def _dag_files(settings: PlatformSettings) -> Iterator[Finding]:
+    try:
+        with AirflowClient(settings) as airflow:
+            errors = airflow.import_errors()
+    except PlatformError as error:
+        yield Finding("airflow", error.what, error.remedy)
+        return
+    for broken in errors:
+        yield Finding("airflow", f"a DAG file cannot be read: {broken}", "correct the file; Airflow reads it again")
+
+
+def _snapshot(
+    settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest, now: dt.datetime
+) -> Iterator[Finding]:
+    again = f"publish anew: mlops run {use_case.name} features"
+    subject = f"{use_case.name} snapshot {manifest.snapshot}"
+    if not (settings.lake_root / manifest.features_path).is_dir():
+        yield Finding(subject, f"its folder {manifest.features_path} is missing", again)
+    if manifest.spec_hash != use_case.spec_hash:
+        yield Finding(subject, "it was computed for another version of the use case's spec", again)
+    age = now - manifest.created_at
+    if age > dt.timedelta(days=use_case.stale_after_days):
+        yield Finding(subject, f"it is {age.days} days old, {use_case.stale_after_days} are allowed", again)
+    try:
+        store = EmbeddedStore(settings.lake_root / manifest.online_path, manifest.snapshot)
+    except PlatformError as error:
+        yield Finding(subject, error.what, again)
+        return
+    try:
+        if len(store) != manifest.entities:
+            what = f"the online store holds {len(store)} entities, the snapshot has {manifest.entities}"
+            yield Finding(subject, what, again)
+    finally:
+        store.close()
+
+
+def _redis(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
+    if settings.online_store_url is None:
+        return
+    from mlops_platform.online_store.redis import RedisStore  # noqa: PLC0415 - not every image has Redis' client
+
+    url = settings.online_store_url.get_secret_value()
+    try:
+        RedisStore(url, use_case.name, manifest.snapshot, manifest.attempt).close()
+    except PlatformError as error:
+        yield Finding(f"{use_case.name} in Redis", error.what, error.remedy)
+
+
+def _hive(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
+    from mlops_platform.online_store.hive import HiveStore  # noqa: PLC0415 - not every image has PyHive
+
+    subject = latest_view(use_case)
+    publish = f"mlops snapshots rollback {use_case.name} --to {manifest.snapshot}"
+    hive = HiveStore(settings.hiveserver2_host, settings.hiveserver2_port, use_case)
+    try:
+        if hive.snapshot != manifest.snapshot:
+            what = f"the view shows the snapshot {hive.snapshot}, published is {manifest.snapshot}"
+            yield Finding(subject, what, f"point the views at it again: {publish}")
+            return
+        store = EmbeddedStore(settings.lake_root / manifest.online_path, manifest.snapshot)
+        try:
+            ids = store.sample(SAMPLED_IDS)
+            online = store.get_many(ids)
+        finally:
+            store.close()
+        different = [id_ for id_, row, other in zip(ids, online, hive.get_many(ids), strict=True) if row != other]
+    except PlatformError as error:
+        yield Finding(subject, error.what, error.remedy)
+        return
+    if different:
+        what = f"{len(different)} of {len(ids)} sampled ids have other features online than in Hive"
+        yield Finding(subject, what, f"publish anew: mlops run {use_case.name} features")
+
+
+def _champion(settings: PlatformSettings, use_case: UseCase) -> Iterator[Finding]:
+    try:
+        champion = version_by_alias(settings, use_case.name)
+    except PlatformError as error:
+        yield Finding("mlflow", error.what, error.remedy)
+        return
+    if champion is None:
+        yield Finding(
+            use_case.name,
+            "it has a snapshot and no champion, so nothing can be predicted",
+            f"mlops run {use_case.name} training; if its candidate is rejected, the run's note names the rules",
+        )

@@ -1,0 +1,1 @@
+"""What a use case is, and which there are."""

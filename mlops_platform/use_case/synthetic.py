@@ -1,0 +1,44 @@
+"""Made-up raw data with the real data's character: ``synthetic.py`` of the use cases that have a generator."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.settings import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+USE_CASES = PROJECT_ROOT / "use_cases"
+
+
+class Generator(Protocol):
+    """What a module of this folder offers. The same rows and seed give the same table and the same bytes."""
+
+    def generate(self, rows: int, seed: int) -> "pa.Table":
+        """The raw columns of the use case in their order and with their types; as many rows as asked for."""
+        ...
+
+    def write_csv(self, path: Path, rows: int, seed: int) -> None:
+        """The same rows as a CSV file in the source's own notation."""
+        ...
+
+
+def generators() -> tuple[str, ...]:
+    """The use cases that have a generator."""
+    return tuple(sorted(path.parent.name for path in USE_CASES.glob("*/synthetic.py")))
+
+
+def get_generator(use_case: str) -> Generator:
+    """The generator of a use case.
+
+    Raises:
+        PlatformError: the use case has none; names those that have.
+    """
+    if use_case not in generators():
+        raise PlatformError(
+            f"there is no generator of raw data for {use_case!r}; there is one for {', '.join(generators())}",
+            remedy=f"bring a file: ./start.sh --data {use_case}=FILE",
+        )
+    return cast(Generator, importlib.import_module(f"use_cases.{use_case}.synthetic"))

@@ -1,0 +1,109 @@
+"""What changes who answers: rollback, routing, replay. Below ``/admin/``, which asks for a key of the scope admin."""
+
+import asyncio
+import json
+import sys
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlops_platform.errors import ModelError
+from mlops_platform.files import write_json
+from serving.api import answers
+from serving.api.responses import READS, Responses, json_response, problem_response
+from serving.follow.registry import CHAMPION
+from serving.predict.replay import replay
+from serving.problems import Problem
+from serving.runtime import Runtime
+
+_REPLAY_SECONDS = 60
+
+
+class RollbackRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: str | None = Field(
+        default=None, pattern=r"^[1-9][0-9]{0,9}$", description="go to this version; without it, to the champion before"
+    )
+
+
+class RoutingBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    challenger_share: float = Field(ge=0, le=1, description="share of the ids that the challenger answers, by id")
+    shadow: bool = Field(default=False, description="the challenger also predicts what it does not answer, for the log")
+
+
+RESPONSES: Responses = {
+    **READS,
+    404: problem_response("no such use case or request"),
+    409: problem_response("what was asked for cannot be served; nothing was changed"),
+}
+
+
+def admin_routes(runtime: Runtime) -> APIRouter:
+    router = APIRouter(prefix="/admin", tags=["Administration"])
+
+    @router.post("/{use_case}/rollback", responses=RESPONSES, summary="Make an earlier version the champion again")
+    async def rollback(use_case: str, body: RollbackRequest | None = None) -> dict[str, str | None]:
+        _require(runtime, use_case)
+        copies = runtime.copies[use_case]
+        target = body.version if body and body.version else copies.before(CHAMPION)
+        if target is None:
+            raise Problem(409, "no-earlier-champion", f"{use_case} had no champion before the present one")
+        before = runtime.served[use_case].champion
+        try:
+            await copies.fetch(target, runtime.registry)
+        except ModelError as error:
+            raise Problem(409, "version-refused", f"version {target} of {use_case}: {error}") from None
+        await runtime.registry.set_alias(use_case, CHAMPION, target)
+        await runtime.follow_models()
+        return {"use_case": use_case, "champion": target, "before": before.version if before else None}
+
+    @router.get("/{use_case}/routing", responses=RESPONSES, summary="Who answers")
+    async def routing(use_case: str) -> RoutingBody:
+        _require(runtime, use_case)
+        found = runtime.served[use_case].routing
+        return RoutingBody(challenger_share=found.challenger_share, shadow=found.shadow)
+
+    @router.put("/{use_case}/routing", responses=RESPONSES, summary="Set who answers, in every worker within a second")
+    async def set_routing(use_case: str, body: RoutingBody) -> RoutingBody:
+        _require(runtime, use_case)
+        await asyncio.to_thread(write_json, runtime.paths.routing(use_case), body.model_dump())
+        runtime.follow_routing(use_case)
+        return body
+
+    @router.get("/replay/{request_id}", responses=RESPONSES, summary="Give a logged answer again and compare")
+    async def replay_request(request_id: Annotated[str, Path(pattern=r"^[0-9a-f]{10,40}$")]) -> Response:
+        records = await _find(runtime, request_id)
+        if not records:
+            raise Problem(404, "unknown-request", f"the prediction log has no request {request_id}")
+        return json_response(answers.dump(await replay(runtime, request_id, records)))
+
+    return router
+
+
+def _require(runtime: Runtime, use_case: str) -> None:
+    if use_case not in runtime.use_cases:
+        known = ", ".join(runtime.use_cases)
+        raise Problem(404, "unknown-use-case", f"there is no use case of this name; the use cases are {known}")
+
+
+async def _find(runtime: Runtime, request_id: str) -> list[dict[str, Any]]:
+    """Searched by a process of its own: reading parquet takes libraries that a worker does without."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "serving.log.search", "--state-dir", str(runtime.settings.state_dir)),
+        *("--request-id", request_id),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_REPLAY_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise Problem(503, "log-search", "the prediction log could not be searched in time") from None
+    if process.returncode != 0:
+        raise Problem(503, "log-search", "the prediction log cannot be searched now")
+    records: list[dict[str, Any]] = json.loads(output)
+    return records

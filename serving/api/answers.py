@@ -1,0 +1,82 @@
+"""Answers without a prediction: features of an id, of several, and what model there is."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from serving.predict.predictor import Asked, look_up_many, require_champion, require_store
+from serving.problems import Problem, unknown_id
+from serving.served import Served, Variant
+
+dump = orjson.dumps
+
+
+def features(served: Served, entity_id: bytes) -> tuple[dict[str, str], bytes]:
+    """Headers that say where they are from, and the JSON object of the features as it lies in the store.
+
+    Raises:
+        Problem: 503 without a snapshot, 404 for an unknown id.
+    """
+    store = require_store(served)
+    parts = store.get_parts(entity_id)
+    if parts is None:
+        raise unknown_id(served.use_case.name, served.use_case.entity_key, entity_id.decode(), store.snapshot)
+    day, body = parts
+    return _source_headers(store.snapshot, None if day is None else day.decode(), served.stale(time.time())), body
+
+
+def features_from_hive(asked: Asked, snapshot: str) -> tuple[dict[str, str], bytes]:
+    """The same from a row that Hive gave."""
+    return _source_headers(snapshot, asked.feature_date, stale=None), orjson.dumps(asked.features)
+
+
+def _source_headers(snapshot: str, feature_date: str | None, stale: bool | None) -> dict[str, str]:
+    return {
+        "x-snapshot": snapshot,
+        **({} if feature_date is None else {"x-feature-date": feature_date}),
+        **({} if stale is None else {"x-stale": str(stale).lower()}),
+    }
+
+
+def features_batch(served: Served, entity_ids: Sequence[str], request_id: str) -> bytes:
+    """The JSON answer for several ids, in order, with null features for an unknown one."""
+    rows = look_up_many(served, entity_ids)
+    return orjson.dumps(
+        {
+            "rows": [
+                {"id": entity_id, "feature_date": row and row.feature_date, "features": row and row.features}
+                for entity_id, row in zip(entity_ids, rows, strict=True)
+            ],
+            "stale": served.stale(time.time()),
+            "snapshot": served.snapshot_id,
+            "request_id": request_id,
+        }
+    )
+
+
+def model_card(served: Served, variant: Variant) -> bytes:
+    """What model answers: version, metrics, schema, snapshot, trained when."""
+    model = require_champion(served) if variant == "champion" else served.challenger
+    if model is None:
+        raise Problem(404, "no-challenger", f"{served.use_case.name} has no challenger")
+    spec: list[dict[str, Any]] = [
+        feature.model_dump(exclude_none=True, exclude_defaults=True) for feature in served.use_case.features
+    ]
+    return orjson.dumps(
+        {
+            "use_case": served.use_case.name,
+            "variant": variant,
+            "model_version": model.version,
+            "family": model.manifest.family,
+            "registered_at": model.registration.registered_at.isoformat(),
+            "trained_on_snapshot": model.manifest.snapshot,
+            "git_sha": model.manifest.git_sha,
+            "manifest_sha256": model.registration.manifest_sha256,
+            "threshold": model.manifest.threshold,
+            "features": spec,
+            "metrics": model.metrics,
+            "snapshot": served.snapshot_id,
+        }
+    )

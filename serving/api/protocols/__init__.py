@@ -1,0 +1,1 @@
+"""Protocols of other systems, over the same predictions."""

@@ -1,0 +1,278 @@
+"""The routes, typed from each use case's spec: one set below ``/v1/<use_case>``, and short paths for the default one.
+
+A route here gives an answer's bytes. The hot ones are also answered before the framework is asked (``service.py``),
+by the same functions; whatever is not the plain case comes here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
+from mlops_platform.use_case.spec import UseCase
+from serving.api import answers
+from serving.api.admin import admin_routes
+from serving.api.protocols.kserve import kserve_routes
+from serving.api.protocols.sagemaker import sagemaker_routes
+from serving.api.responses import (
+    JSON,
+    READS,
+    REFUSED,
+    UNKNOWN,
+    json_response,
+    malformed,
+    problem_components,
+    request_id_of,
+)
+from serving.api.schemas import ModelCard, Schemas
+from serving.follow.registry import RegistryDown
+from serving.predict import explain as explaining
+from serving.predict.predictor import Asked, look_up
+from serving.problems import MEDIA_TYPE, Problem, overloaded, unknown_id
+from serving.runtime import Runtime
+
+HIVE_LOOKUPS_AT_ONCE = 4
+EXPLANATIONS_AT_ONCE = 4
+
+Source = Annotated[
+    Literal["online", "hive"],
+    Query(
+        description="`hive` asks the Hive view instead of the online store: the same values, a thousand times slower"
+    ),
+]
+
+
+def build_api(runtime: Runtime) -> FastAPI:
+    """The FastAPI application; its lifespan is the runtime's."""
+    api = FastAPIOffline(
+        title="Prediction service",
+        version="1.0.0",
+        description="The latest features of an id, and the champion's prediction for it.",
+        lifespan=lambda _: runtime.running(),
+        redirect_slashes=False,
+        dependencies=[
+            Security(HTTPBearer(auto_error=False, description="an API key, once the service is not on loopback")),
+            Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
+        ],
+    )
+    api.add_exception_handler(Problem, _answer_problem)  # type: ignore[arg-type]
+    api.add_exception_handler(RequestValidationError, _answer_invalid)  # type: ignore[arg-type]
+    api.add_exception_handler(HTTPException, _answer_http_exception)  # type: ignore[arg-type]
+    api.add_exception_handler(HiveUnavailable, _answer_unavailable)  # type: ignore[arg-type]
+    api.add_exception_handler(RegistryDown, _answer_unavailable)  # type: ignore[arg-type]
+    api.include_router(_health(runtime))
+    api.include_router(admin_routes(runtime))
+    api.include_router(kserve_routes(runtime))
+    api.include_router(sagemaker_routes(runtime))
+    for use_case in runtime.use_cases.values():
+        routes = UseCaseRoutes(runtime, use_case)
+        if use_case.name == runtime.settings.serving_default_use_case:
+            api.include_router(routes.short())
+        api.include_router(routes.versioned())
+    document = api.openapi()
+    document["components"]["schemas"] |= problem_components()
+    return api
+
+
+class UseCaseRoutes:
+    """The routes of one use case."""
+
+    def __init__(self, runtime: Runtime, use_case: UseCase) -> None:
+        self._runtime = runtime
+        self._use_case = use_case
+        self._schemas = Schemas(use_case)
+        settings = runtime.settings
+        self._limit = settings.serving_batch_limit
+        self._hive = HiveStore(settings.hiveserver2_host, settings.hiveserver2_port, use_case)
+        self._explanations = asyncio.Semaphore(EXPLANATIONS_AT_ONCE)
+        self._hive_lookups = asyncio.Semaphore(HIVE_LOOKUPS_AT_ONCE)
+
+    def versioned(self) -> APIRouter:
+        """Everything, below ``/v1/<use_case>``."""
+        router = APIRouter(prefix=f"/v1/{self._use_case.name}", tags=[self._use_case.title])
+        self._add_lookups(router)
+        router.add_api_route(
+            "/features:batch",
+            self._features_batch(),
+            methods=["POST"],
+            response_model=self._schemas.features_answer,
+            responses=READS,
+            summary="Features of several ids",
+        )
+        router.add_api_route(
+            "/model",
+            self._model,
+            methods=["GET"],
+            response_model=ModelCard,
+            responses=READS | UNKNOWN,
+            summary="The model that answers",
+        )
+        self._add(router, "/explain/{id}", self._explain_route(), self._schemas.explanation, "Why an id got its score")
+        return router
+
+    def short(self) -> APIRouter:
+        """The paths without a use case, which also take the id as ``?user_id=``."""
+        router = APIRouter(tags=[f"{self._use_case.title} (short paths)"])
+        entity_id = self._schemas.entity_id
+        user_id: Any = Annotated[entity_id, Query()]
+
+        async def features_of_user(request: Request, user_id: user_id, source: Source = "online") -> Response:
+            return await self._features(request, user_id, source)
+
+        async def predict_user(request: Request, user_id: user_id, source: Source = "online") -> Response:
+            return await self._predict(request, user_id, source)
+
+        self._add(router, "/features/", features_of_user, self._schemas.features, "Features of an id")
+        self._add(router, "/predict/", predict_user, self._schemas.prediction, "Prediction for an id")
+        self._add_lookups(router)
+        return router
+
+    def _add_lookups(self, router: APIRouter) -> None:
+        kind = self._schemas.entity_id
+        entity_id: Any = Annotated[kind, Path()]
+
+        async def features(request: Request, id: entity_id, source: Source = "online") -> Response:  # noqa: A002
+            return await self._features(request, id, source)
+
+        async def predict(request: Request, id: entity_id, source: Source = "online") -> Response:  # noqa: A002
+            return await self._predict(request, id, source)
+
+        self._add(router, "/features/{id}", features, self._schemas.features, "Features of an id")
+        self._add(router, "/predict/{id}", predict, self._schemas.prediction, "Prediction for an id")
+        router.add_api_route(
+            "/predict",
+            self._predict_body(),
+            methods=["POST"],
+            response_model=self._schemas.prediction | self._schemas.row_predictions,
+            responses=READS | UNKNOWN,
+            summary="Predictions for an id, a list of ids, or rows of features",
+        )
+
+    def _add(
+        self, router: APIRouter, path: str, route: Callable[..., Awaitable[Response]], model: Any, summary: str
+    ) -> None:
+        router.add_api_route(
+            path, route, methods=["GET"], response_model=model, responses=READS | UNKNOWN, summary=summary
+        )
+
+    async def _features(self, request: Request, entity_id: str, source: str) -> Response:
+        served = self._runtime.served[self._use_case.name]
+        if source == "online":
+            headers, body = answers.features(served, entity_id.encode())
+            return json_response(body, headers)
+        asked, snapshot = await self._ask_hive(entity_id)
+        headers, body = answers.features_from_hive(asked, snapshot)
+        return json_response(body, headers)
+
+    async def _predict(self, request: Request, entity_id: str, source: str) -> Response:
+        served = self._runtime.served[self._use_case.name]
+        request_id = request_id_of(request)
+        predictor = self._runtime.predictor
+        if source == "online":
+            body = await predictor.answer_one(served, look_up(served, entity_id), request_id)
+        else:
+            asked, snapshot = await self._ask_hive(entity_id)
+            body = await predictor.answer_one(served, asked, request_id, snapshot=snapshot)
+        return json_response(body)
+
+    def _predict_body(self) -> Callable[..., Awaitable[Response]]:
+        body_type: Any = self._schemas.predict_request(self._limit)
+
+        async def predict(request: Request, body: body_type) -> Response:
+            served = self._runtime.served[self._use_case.name]
+            answer = await self._runtime.predictor.answer_body(served, body, request_id_of(request))
+            return json_response(answer)
+
+        return predict
+
+    def _features_batch(self) -> Callable[..., Awaitable[Response]]:
+        body_type: Any = self._schemas.features_request(self._limit)
+
+        async def features_batch(request: Request, body: body_type) -> Response:
+            given: Any = body
+            served = self._runtime.served[self._use_case.name]
+            return json_response(answers.features_batch(served, given.ids, request_id_of(request)))
+
+        return features_batch
+
+    async def _model(self, variant: Annotated[Literal["champion", "challenger"], Query()] = "champion") -> Response:
+        return json_response(answers.model_card(self._runtime.served[self._use_case.name], variant))
+
+    def _explain_route(self) -> Callable[..., Awaitable[Response]]:
+        kind = self._schemas.entity_id
+        entity_id: Any = Annotated[kind, Path()]
+
+        async def explain(request: Request, id: entity_id) -> Response:  # noqa: A002
+            served = self._runtime.served[self._use_case.name]
+            asked = look_up(served, id)
+            if self._explanations.locked():
+                raise overloaded(f"{EXPLANATIONS_AT_ONCE} explanations are under way, which is the limit")
+            async with self._explanations:
+                found = await self._runtime.predictor.unrecorded(served, asked)
+                _ = served.sample  # read here: the store belongs to this thread
+                body = await asyncio.to_thread(explaining.answer, served, asked, found, request_id_of(request))
+            return json_response(body)
+
+        return explain
+
+    async def _ask_hive(self, entity_id: str) -> tuple[Asked, str]:
+        if self._hive_lookups.locked():
+            raise overloaded(f"{HIVE_LOOKUPS_AT_ONCE} lookups in Hive are under way, which is the limit")
+        async with self._hive_lookups:
+            found = await asyncio.to_thread(self._hive.get_with_snapshot, entity_id)
+        if found is None:
+            raise unknown_id(self._use_case.name, self._use_case.entity_key, entity_id, "that Hive publishes")
+        row, snapshot = found
+        day = None if row.feature_date is None else row.feature_date.isoformat()
+        return Asked(entity_id, day, row.features), snapshot
+
+
+def _health(runtime: Runtime) -> APIRouter:
+    router = APIRouter(tags=["Health"])
+
+    @router.get("/healthz", summary="The process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get(
+        "/readyz",
+        summary="What can be answered, from which snapshots and models, and what was refused",
+        responses={503: {"description": "not ready", "content": {JSON: {"schema": {"type": "object"}}}}},
+    )
+    async def readyz() -> Response:
+        details = runtime.readiness()
+        return json_response(answers.dump(details), status=200 if details["status"] == "ready" else 503)
+
+    @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=REFUSED)
+    async def metrics() -> Response:
+        return Response(runtime.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+async def _answer_problem(request: Request, error: Problem) -> Response:
+    return Response(error.body(request_id_of(request)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
+    return await _answer_problem(request, malformed(error))
+
+
+async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
+    detail = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)  # noqa: PLR2004
+    headers = dict(error.headers or {})
+    return await _answer_problem(request, Problem(error.status_code, "http", detail, headers=headers))
+
+
+async def _answer_unavailable(request: Request, error: PlatformError) -> Response:
+    return await _answer_problem(
+        request, Problem(503, "upstream-unavailable", str(error), headers={"retry-after": "5"})
+    )

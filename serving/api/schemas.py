@@ -1,0 +1,245 @@
+"""The API's request and response models, derived from a use case's spec; examples are the spec's own."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic.config import JsonDict
+
+from mlops_platform.use_case.spec import Feature, UseCase
+
+LONGEST_ID_BYTES = 200
+_LONG_MAXIMUM = 2**63 - 1
+_INT_MAXIMUM = 2**31 - 1
+_WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,18})$"
+_TEXT = rf"^[^\x00-\x1f\x7f/]{{1,{LONGEST_ID_BYTES // 4}}}$"
+_VARIANT: Any = (Literal["champion", "challenger"], Field(description="which model answered"))
+_VARIANT_OR_NULL: Any = (_VARIANT[0] | None, _VARIANT[1])
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """Everything typed that the routes of one use case take and give."""
+
+    use_case: UseCase
+
+    @property
+    def _title(self) -> str:
+        return "".join(part.capitalize() for part in self.use_case.name.split("_"))
+
+    @property
+    def id_pattern(self) -> str:
+        """What an id must look like, as it stands in a URL."""
+        kind = self.use_case.raw_column(self.use_case.entity_key).type
+        return _WHOLE_NUMBER if kind in {"int", "long"} else _TEXT
+
+    @cached_property
+    def entity_id(self) -> Any:
+        """The type of an id in a body or a path; a whole number is taken as its decimal text."""
+        description = f"{self.use_case.entity_key}: {self.use_case.raw_column(self.use_case.entity_key).meaning}"
+        return Annotated[str, BeforeValidator(_as_text), Field(pattern=self.id_pattern, description=description)]
+
+    @cached_property
+    def features(self) -> type[BaseModel]:
+        """One row of features, as the service answers it."""
+        return self._row("Features", ranges=False)
+
+    @cached_property
+    def feature_input(self) -> type[BaseModel]:
+        """One row of features, as a caller gives it: every name there, none unknown, each in its range."""
+        return self._row("FeatureInput", ranges=True)
+
+    @cached_property
+    def prediction(self) -> type[BaseModel]:
+        label = self.use_case.label
+        return create_model(
+            f"{self._title}Prediction",
+            __config__=ConfigDict(json_schema_extra={"examples": [self._prediction_example]}),
+            id=(str, Field(description="the id that was asked for")),
+            **_prediction_fields(label.positive, label.negative),
+            feature_date=(str | None, Field(description="the day of the event that the features describe")),
+            stale=(bool, Field(description="the snapshot is older than the use case's limit")),
+            variant=_VARIANT,
+            model_version=(str, Field(description="version in the model registry")),
+            snapshot=(str, Field(description="the snapshot of features")),
+            request_id=(str, Field(description="names this answer in the prediction log")),
+        )
+
+    @cached_property
+    def _prediction_example(self) -> dict[str, Any]:
+        return {
+            "id": "5137035",
+            "prediction": 0,
+            "probability": 0.0135,
+            "feature_date": "2020-11-02",
+            "stale": False,
+            "variant": "champion",
+            "model_version": "3",
+            "snapshot": "scheduled__2026-01-02-1a2b3c4d",
+            "request_id": "6ab0c1d2e3f40000001",
+        }
+
+    @cached_property
+    def row_predictions(self) -> type[BaseModel]:
+        """The answer to a list of ids or rows, in the order asked for."""
+        label = self.use_case.label
+        member = create_model(
+            f"{self._title}BatchMember",
+            id=(str | None, Field(description="the id asked for; null for a row of features")),
+            **_prediction_fields(label.positive, label.negative, nullable=True),
+            feature_date=(str | None, Field(description="the day of the event that the features describe")),
+            variant=_VARIANT_OR_NULL,
+            model_version=(str | None, Field(description="version in the model registry")),
+        )
+        return create_model(
+            f"{self._title}Predictions",
+            predictions=(list[member], Field(description="in the order asked for; null members for an unknown id")),
+            stale=(bool, Field(description="the snapshot is older than the use case's limit")),
+            snapshot=(str, Field(description="the snapshot of features")),
+            request_id=(str, Field(description="names this answer in the prediction log")),
+        )
+
+    @cached_property
+    def explanation(self) -> type[BaseModel]:
+        """The answer of an explanation."""
+        label = self.use_case.label
+        return create_model(
+            f"{self._title}Explanation",
+            id=(str, ...),
+            **_prediction_fields(label.positive, label.negative),
+            base_probability=(float, Field(description="mean probability of a sample of the snapshot")),
+            contributions=(list[Contribution], Field(description="add up to probability minus base_probability")),
+            reasons=(list[Reason], Field(description="what speaks most for 1, by weight")),
+            feature_date=(str | None, ...),
+            variant=_VARIANT,
+            model_version=(str, ...),
+            snapshot=(str, ...),
+            request_id=(str, ...),
+        )
+
+    def predict_request(self, limit: int) -> Any:
+        """The body of a prediction: an id, a list of ids, or rows of features."""
+        strict = ConfigDict(extra="forbid")
+        by_id = create_model(f"{self._title}ById", __config__=strict, id=(self.entity_id, ...))
+        by_ids = create_model(f"{self._title}ByIds", __config__=strict, ids=(self._several_ids(limit), ...))
+        row: Any = self.feature_input
+        rows: Any = Annotated[list[row], _several(limit)]
+        by_rows = create_model(f"{self._title}ByRows", __config__=strict, rows=(rows, ...))
+        return Annotated[
+            Annotated[by_id, Tag("id")] | Annotated[by_ids, Tag("ids")] | Annotated[by_rows, Tag("rows")],
+            Discriminator(
+                _which_body,
+                custom_error_type="which_body",
+                custom_error_message="expected one of the members id, ids or rows",
+            ),
+        ]
+
+    def features_request(self, limit: int) -> type[BaseModel]:
+        return create_model(
+            f"{self._title}FeaturesRequest",
+            __config__=ConfigDict(extra="forbid"),
+            ids=(self._several_ids(limit), ...),
+        )
+
+    @cached_property
+    def features_answer(self) -> type[BaseModel]:
+        features: Any = self.features
+        member = create_model(
+            f"{self._title}FeatureRow",
+            id=(str, ...),
+            feature_date=(str | None, ...),
+            features=(features | None, Field(description="null for an unknown id")),
+        )
+        return create_model(
+            f"{self._title}FeatureRows",
+            rows=(list[member], Field(description="in the order asked for")),
+            stale=(bool, ...),
+            snapshot=(str, ...),
+            request_id=(str, ...),
+        )
+
+    def _several_ids(self, limit: int) -> Any:
+        entity_id = self.entity_id
+        return Annotated[list[entity_id], _several(limit)]  # type: ignore[valid-type]
+
+    def _row(self, suffix: str, *, ranges: bool) -> type[BaseModel]:
+        fields = {feature.name: (_feature_type(feature, ranges=ranges), ...) for feature in self.use_case.features}
+        example: JsonDict = {feature.name: feature.example for feature in self.use_case.features}
+        config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
+        return create_model(f"{self._title}{suffix}", __config__=config, **fields)  # type: ignore[call-overload, no-any-return]
+
+
+class Contribution(BaseModel):
+    """One feature's share of a prediction."""
+
+    feature: str
+    value: float | int | str | None
+    contribution: float
+
+
+class Reason(BaseModel):
+    """One reason for a 1."""
+
+    code: str
+    text: str
+
+
+class ModelCard(BaseModel):
+    """The model that answers now."""
+
+    use_case: str
+    variant: Literal["champion", "challenger"]
+    model_version: str
+    family: str
+    registered_at: str
+    trained_on_snapshot: str
+    git_sha: str
+    manifest_sha256: str
+    threshold: float
+    features: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    snapshot: str | None
+
+
+def _feature_type(feature: Feature, *, ranges: bool) -> Any:
+    kind: Any
+    if feature.type == "string":
+        kind = Literal[feature.allowed] if ranges and feature.allowed else str
+        bounds: dict[str, Any] = {} if feature.allowed else {"max_length": 10_000}
+    else:
+        kind = int if feature.type == "int" else float
+        lowest = feature.minimum if feature.minimum is not None else (-_INT_MAXIMUM - 1 if kind is int else None)
+        highest = feature.maximum if feature.maximum is not None else (_INT_MAXIMUM if kind is int else None)
+        bounds = {
+            "strict": True,
+            **({} if lowest is None else {"ge": lowest}),
+            **({} if highest is None else {"le": highest}),
+            **({} if kind is int else {"allow_inf_nan": False}),
+        }
+    constrained = Annotated[kind, Field(**bounds)] if ranges and bounds else kind
+    whole = constrained | None if feature.nullable else constrained
+    return Annotated[whole, Field(description=feature.meaning, examples=[feature.example])]
+
+
+def _prediction_fields(positive: str, negative: str, *, nullable: bool = False) -> dict[str, Any]:
+    label: Any = Literal[0, 1] | None if nullable else Literal[0, 1]
+    number: Any = float | None if nullable else float
+    return {
+        "prediction": (label, Field(description=f"1: {positive}; 0: {negative}")),
+        "probability": (number, Field(description=f"of 1: {positive}")),
+    }
+
+
+def _several(limit: int) -> Any:
+    return Field(min_length=1, max_length=limit)
+
+
+def _as_text(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole and abs(value) <= _LONG_MAXIMUM else value
+
+
+def _which_body(value: Any) -> str | None:
+    named = [name for name in ("id", "ids", "rows") if isinstance(value, dict) and name in value]
+    return named[0] if named else None

@@ -1,0 +1,1 @@
+"""Following what is published: snapshots, models, routing."""

@@ -1,0 +1,1 @@
+"""The prediction log: written, published as a Hive table, compacted, searched."""

@@ -1,0 +1,1 @@
+"""From ids or rows to predictions, explanations and replays."""

@@ -1,0 +1,289 @@
+"""From ids or rows to predictions: look up, join, predict, record. The one definition behind every route."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from serving.log.write import PredictionLog
+from serving.model import Row, ServedModel
+from serving.observe.metrics import Metrics
+from serving.predict.scoring import Scoring
+from serving.problems import Problem, not_ready, unknown_id
+from serving.served import Served, ServedStore, Variant
+
+
+class Asked(NamedTuple):
+    """One row to predict. ``id`` and ``feature_date`` are None for a row of features that a caller gave."""
+
+    id: str | None
+    feature_date: str | None
+    features: Row
+
+
+class Prediction(NamedTuple):
+    """One model's answer for one row."""
+
+    variant: Variant
+    model: ServedModel
+    probability: float
+    label: int
+
+
+def require_store(served: Served) -> ServedStore:
+    """Raises a 503 before the first snapshot."""
+    if served.store is None:
+        raise not_ready(served.use_case.name, "snapshot is published")
+    return served.store
+
+
+def require_champion(served: Served) -> ServedModel:
+    """Raises a 503 before the first champion."""
+    if served.champion is None:
+        raise not_ready(served.use_case.name, "champion is registered")
+    return served.champion
+
+
+def look_up(served: Served, entity_id: str) -> Asked:
+    """The latest features of an id, from the online store.
+
+    Raises:
+        Problem: 503 without a snapshot, 404 for an unknown id.
+    """
+    store = require_store(served)
+    value = store.get_raw(entity_id.encode())
+    if value is None:
+        raise _unknown(served, entity_id, store)
+    content = orjson.loads(value)
+    return Asked(entity_id, content["feature_date"], content["features"])
+
+
+def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None]:
+    """One answer per id, in the order asked for, None for an unknown one."""
+    store = require_store(served)
+    values = store.get_raw_many([entity_id.encode() for entity_id in entity_ids])
+    contents = [None if value is None else orjson.loads(value) for value in values]
+    return [
+        None if content is None else Asked(entity_id, content["feature_date"], content["features"])
+        for entity_id, content in zip(entity_ids, contents, strict=True)
+    ]
+
+
+def look_up_all(served: Served, entity_ids: Sequence[str]) -> list[Asked]:
+    """One answer per id, in the order asked for.
+
+    Raises:
+        Problem: 503 without a snapshot, 404 that names the first unknown id.
+    """
+    found: list[Asked] = []
+    for entity_id, asked in zip(entity_ids, look_up_many(served, entity_ids), strict=True):
+        if asked is None:
+            raise _unknown(served, entity_id, require_store(served))
+        found.append(asked)
+    return found
+
+
+def _unknown(served: Served, entity_id: str, store: ServedStore) -> Problem:
+    return unknown_id(served.use_case.name, served.use_case.entity_key, entity_id, store.snapshot)
+
+
+class Predictor:
+    """Predicts and records; one per worker. Where the log's bound is 0, records are on disk when an answer is there."""
+
+    def __init__(self, log: PredictionLog, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._scoring = Scoring()
+
+    async def answer_one(self, served: Served, asked: Asked, request_id: str, *, snapshot: str | None = None) -> bytes:
+        """The JSON answer for one id; recorded. ``snapshot`` names another one than the online store's.
+
+        Raises:
+            Problem: 503 without a champion, or where the log has no room.
+        """
+        now = time.time()
+        snapshot = snapshot or served.snapshot_id
+        found = await self._predict_one(served, asked, _Occasion(request_id, now, snapshot))
+        return orjson.dumps(
+            {
+                "id": asked.id,
+                "prediction": found.label,
+                "probability": found.probability,
+                "feature_date": asked.feature_date,
+                "stale": served.stale(now),
+                "variant": found.variant,
+                "model_version": found.model.version,
+                "snapshot": snapshot,
+                "request_id": request_id,
+            }
+        )
+
+    async def answer_many(
+        self, served: Served, entity_ids: Sequence[str | None], rows: Sequence[Asked | None], request_id: str
+    ) -> bytes:
+        """The JSON answer for several rows, in order; members of an unknown id are null.
+
+        Raises:
+            Problem: as :meth:`answer_one`.
+        """
+        now = time.time()
+        occasion = _Occasion(request_id, now, served.snapshot_id)
+        known = iter(await self._predict(served, [row for row in rows if row is not None], occasion))
+        answers = [(row, None if row is None else next(known)) for row in rows]
+        return orjson.dumps(
+            {
+                "predictions": [
+                    {
+                        "id": entity_id,
+                        "prediction": found and found.label,
+                        "probability": found and found.probability,
+                        "feature_date": row and row.feature_date,
+                        "variant": found and found.variant,
+                        "model_version": found and found.model.version,
+                    }
+                    for entity_id, (row, found) in zip(entity_ids, answers, strict=True)
+                ],
+                "stale": served.stale(now),
+                "snapshot": served.snapshot_id,
+                "request_id": request_id,
+            }
+        )
+
+    async def answer_body(self, served: Served, body: Any, request_id: str) -> bytes:
+        """The JSON answer to a validated body (``Schemas.predict_request``): an id, a list of ids, or rows.
+
+        Raises:
+            Problem: as :meth:`answer_one` and :func:`look_up`.
+        """
+        if hasattr(body, "id"):
+            return await self.answer_one(served, look_up(served, body.id), request_id)
+        if hasattr(body, "ids"):
+            return await self.answer_many(served, body.ids, look_up_many(served, body.ids), request_id)
+        rows = [Asked(None, None, row.model_dump()) for row in body.rows]
+        return await self.answer_many(served, [None] * len(rows), rows, request_id)
+
+    async def rows(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Prediction]:
+        """Predictions for rows of features that a caller gave; recorded.
+
+        Raises:
+            Problem: as :meth:`answer_one`.
+        """
+        asked = [Asked(None, None, row) for row in rows]
+        return await self._predict(served, asked, _Occasion(request_id, time.time(), served.snapshot_id))
+
+    async def unrecorded(self, served: Served, asked: Asked) -> Prediction:
+        """What the model that answers this row says, without a record: for an explanation.
+
+        Raises:
+            Problem: 503 without a champion.
+        """
+        champion = require_champion(served)
+        return (await self._by_variant(champion, served.challenger, [served.variant(asked.id)], [asked]))[0]
+
+    async def _predict_one(self, served: Served, row: Asked, occasion: "_Occasion") -> Prediction:
+        """What :meth:`_predict` does, for one row and without the lists around it: a tenth of a request's time."""
+        if served.routing.shadow and served.challenger is not None:
+            return (await self._predict(served, [row], occasion))[0]
+        champion = require_champion(served)
+        reserved = self._log.reserve(1)
+        lines: list[bytes] = []
+        try:
+            variant = served.variant(row.id)
+            model = champion if variant == "champion" else _there(served.challenger)
+            found = _prediction(variant, model, await self._scoring.score_one(model, row.features))
+            lines.append(_line(served.use_case.name, 0, row, found, occasion, answered=True))
+        finally:
+            self._log.put(lines, reserved)
+        self._metrics.predicted(served.use_case.name, variant, found.model.version, 1)
+        await self._log.committed()
+        return found
+
+    async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
+        champion = require_champion(served)
+        shadow = served.challenger if served.routing.shadow else None
+        reserved = self._log.reserve(len(rows) * (1 if shadow is None else 2))
+        lines: list[bytes] = []
+        try:
+            variants = [served.variant(row.id) for row in rows]
+            found = await self._by_variant(champion, served.challenger, variants, rows)
+            lines += _lines(served.use_case.name, rows, found, occasion, answered=True)
+            if shadow is not None:
+                others = [_OTHER[variant] for variant in variants]
+                unasked = await self._by_variant(champion, shadow, others, rows)
+                lines += _lines(served.use_case.name, rows, unasked, occasion, answered=False)
+        finally:
+            self._log.put(lines, reserved)
+        for (variant, version), count in Counter((one.variant, one.model.version) for one in found).items():
+            self._metrics.predicted(served.use_case.name, variant, version, count)
+        await self._log.committed()
+        return found
+
+    async def _by_variant(
+        self,
+        champion: ServedModel,
+        challenger: ServedModel | None,
+        variants: Sequence[Variant],
+        rows: Sequence[Asked],
+    ) -> list[Prediction]:
+        """Each row scored by the model of its variant."""
+        models: dict[Variant, ServedModel | None] = {"champion": champion, "challenger": challenger}
+        scores: dict[Variant, Iterator[float]] = {}
+        for variant in set(variants):
+            chosen = [row.features for row, wanted in zip(rows, variants, strict=True) if wanted == variant]
+            scores[variant] = iter(await self._scoring.score(_there(models[variant]), chosen))
+        return [_prediction(variant, _there(models[variant]), next(scores[variant])) for variant in variants]
+
+
+def _prediction(variant: Variant, model: ServedModel, probability: float) -> Prediction:
+    return Prediction(variant, model, probability, model.label(probability))
+
+
+def _there(model: ServedModel | None) -> ServedModel:
+    if model is None:
+        raise RuntimeError("a row was routed to a challenger that is not there")
+    return model
+
+
+_OTHER: dict[Variant, Variant] = {"champion": "challenger", "challenger": "champion"}
+
+
+class _Occasion(NamedTuple):
+    """What all predictions of one request have in common."""
+
+    request_id: str
+    time: float
+    snapshot: str | None
+
+
+def _lines(
+    use_case: str, rows: Sequence[Asked], found: Sequence[Prediction], occasion: _Occasion, *, answered: bool
+) -> list[bytes]:
+    return [
+        _line(use_case, position, row, answer, occasion, answered=answered)
+        for position, (row, answer) in enumerate(zip(rows, found, strict=True))
+    ]
+
+
+def _line(
+    use_case: str, position: int, row: Asked, answer: Prediction, occasion: _Occasion, *, answered: bool
+) -> bytes:
+    """A record of the log as a JSON line; the members are the columns of ``prediction_table``."""
+    record = {
+        "request_id": occasion.request_id,
+        "position": position,
+        "time": occasion.time,
+        "use_case": use_case,
+        "id": row.id,
+        "feature_date": row.feature_date,
+        "features": row.features,
+        "score": answer.probability,
+        "label": answer.label,
+        "model_version": answer.model.version,
+        "snapshot": occasion.snapshot,
+        "variant": answer.variant,
+        "served": answered,
+    }
+    # what orjson returns keeps its working buffer, 4 KB of memory, for as long as it is queued; a copy has its own size
+    return bytes(memoryview(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)))

@@ -1,0 +1,133 @@
+"""From services that run to a prediction: raw data, the pipeline through Airflow, an answer for a real id.
+
+``python -m stack.first_run`` does it all inside a container.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from mlops_platform.console import complain, say
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.pipelines.follow import run_pipeline
+from mlops_platform.settings import PlatformSettings, load_settings
+from stack.summary import summary
+
+Report = Callable[[str], None]
+
+SERVED_DEADLINE = 120.0
+"""Seconds within which the prediction service has loaded a new champion."""
+_POLL_SECONDS = 0.5
+
+
+def has_champion(settings: PlatformSettings, use_case: str) -> bool:
+    """Whether the registry names a champion of the use case."""
+    answer = httpx.get(
+        f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
+        params={"name": use_case, "alias": "champion"},
+        trust_env=False,
+        timeout=30,
+    )
+    return answer.is_success
+
+
+def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, Path], report: Report) -> None:
+    """Brings a champion to every use case that was given a file, and to the default one if it has none.
+
+    Args:
+        rows: how many loans to generate where the default use case has no file.
+
+    Raises:
+        PlatformError: the data was refused, a run failed, or its candidate was rejected by the quality gate.
+    """
+    default = settings.serving_default_use_case
+    missing = [] if has_champion(settings, default) else [default]
+    for use_case in dict.fromkeys([*missing, *files]):
+        if use_case in files:
+            _mlops(settings, "data", "add", use_case, str(files[use_case]))
+        elif not (settings.lake_root / "raw" / use_case).exists():
+            _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
+        report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
+        result = run_pipeline(settings, use_case, progress=lambda line: report(f"  {line}"))
+        if result.training is not None and not result.training.promoted:
+            report(str(result.training.verdict))
+        if not has_champion(settings, use_case):
+            raise PlatformError(
+                f"{use_case} has no champion after its pipeline: the quality gate rejected the candidate",
+                remedy="see the run's log in Airflow for the rules that failed; more data helps (--rows)",
+            )
+
+
+def _mlops(settings: PlatformSettings, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "cli", *arguments], cwd=settings.project_root, check=False)
+    if done.returncode != 0:
+        raise PlatformError(f"mlops {' '.join(arguments)} failed", remedy="see the message above")
+
+
+def prediction_for_real_id(settings: PlatformSettings) -> tuple[str, str]:
+    """A prediction of the default use case: the URL that was asked and the body of its answer.
+
+    Waits until the service has the champion and the snapshot.
+
+    Raises:
+        PlatformError: it has not within ``SERVED_DEADLINE`` seconds.
+    """
+    use_case = settings.serving_default_use_case
+    manifest = Snapshots(Lake(settings.lake_root), use_case).current()
+    if manifest is None:
+        raise PlatformError(f"{use_case} has no published snapshot", remedy=f"mlops run {use_case} features --wait")
+    store = EmbeddedStore(settings.lake_root / manifest.online_path, manifest.snapshot)
+    try:
+        (entity_id,) = store.sample(1)
+    finally:
+        store.close()
+    path = f"/predict/{entity_id}"
+    url = settings.serving_url + path
+    end = time.monotonic() + SERVED_DEADLINE
+    while True:
+        found = _answer(url)
+        if found is not None and found.is_success:
+            return settings.public.serving_url + path, found.text.strip()
+        if time.monotonic() > end:
+            last = "no answer" if found is None else f"{found.status_code} {found.text.strip()}"
+            raise PlatformError(
+                f"{url} gives no prediction after {SERVED_DEADLINE:.0f} s ({last})",
+                remedy=f"see {settings.state_dir / 'log' / 'serving.log'}",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _answer(url: str) -> httpx.Response | None:
+    try:
+        return httpx.get(url, trust_env=False, timeout=10)
+    except httpx.TransportError:
+        return None
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the first pipelines where they have not run yet, and says what a start ends with."""
+    parser = argparse.ArgumentParser(prog="python -m stack.first_run", description=__doc__)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--data", action="append", default=[], metavar="USE_CASE=FILE")
+    options = parser.parse_args(arguments)
+    files = {use_case: Path(file) for use_case, _, file in (given.partition("=") for given in options.data)}
+    try:
+        settings = load_settings()
+        run_first_pipelines(settings, options.rows, files, say)
+        say(summary(settings.public, prediction_for_real_id(settings)))
+    except PlatformError as error:
+        complain(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""The supervisor: one supervisord per installation, spoken to over a socket of its own; no port.
+
+supervisord is told to start each service when its dependencies are usable, restarts what dies, and keeps the logs.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+import psutil  # type: ignore[import-untyped]
+from supervisor.xmlrpc import Faults, SupervisorTransport
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.services.table import Service, services
+from mlops_platform.settings import PlatformSettings
+from stack.bare.installation import MARK, is_running, socket_path
+
+STOP_SECONDS = 20
+
+_HEADER = """\
+[supervisord]
+logfile={log}/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=1
+pidfile={run}/supervisord.pid
+childlogdir={log}
+directory={root}
+umask=077
+identifier=mlops-platform
+
+[unix_http_server]
+file={socket}
+chmod=0600
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix://{socket}
+"""
+
+_PROGRAM = """
+[program:{name}]
+command={command}
+directory={root}
+autostart=false
+autorestart={autorestart}
+startsecs={start_seconds}
+startretries=2
+stopasgroup=true
+killasgroup=true
+stopwaitsecs={stop_seconds}
+redirect_stderr=true
+stdout_logfile={log_file}
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=2
+"""
+
+
+def run_folder(settings: PlatformSettings) -> Path:
+    return settings.state_dir / "run"
+
+
+def log_file(settings: PlatformSettings, service: str) -> Path:
+    return settings.state_dir / "log" / f"{service}.log"
+
+
+def render_configuration(settings: PlatformSettings) -> str:
+    """supervisord's configuration. Holds no secret: services inherit the environment."""
+    header = _HEADER.format(
+        log=_escaped(settings.state_dir / "log"),
+        run=_escaped(run_folder(settings)),
+        root=_escaped(settings.project_root),
+        socket=_escaped(socket_path(settings.state_dir)),
+    )
+    return header + "".join(_program(settings, service) for service in services(settings))
+
+
+def _program(settings: PlatformSettings, service: Service) -> str:
+    script, *arguments = service.command
+    return _PROGRAM.format(
+        name=service.name,
+        command=_escaped(" ".join([f'"{settings.project_root / script}"', *arguments])),
+        root=_escaped(settings.project_root),
+        autorestart="false" if service.usable is None else "true",
+        # One that ends sooner than this is given up after two more tries, and not tried for ever.
+        start_seconds=0 if service.usable is None else 10,
+        stop_seconds=STOP_SECONDS,
+        log_file=_escaped(log_file(settings, service.name)),
+    )
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("%", "%%")
+
+
+class Supervisor:
+    """The running supervisord of one installation."""
+
+    def __init__(self, settings: PlatformSettings) -> None:
+        self._settings = settings
+        transport = SupervisorTransport(None, None, f"unix://{socket_path(settings.state_dir)}")
+        self._rpc = ServerProxy("http://127.0.0.1", transport=transport)
+
+    @classmethod
+    def running(cls, settings: PlatformSettings) -> "Supervisor | None":
+        """The supervisord that answers on this installation's socket; None where none does."""
+        return cls(settings) if is_running(settings.state_dir) else None
+
+    @classmethod
+    def launched(cls, settings: PlatformSettings, environment: dict[str, str]) -> "Supervisor":
+        """Starts supervisord, with no service yet.
+
+        Raises:
+            PlatformError: it did not come up; says where its log is.
+        """
+        configuration = run_folder(settings) / "supervisord.conf"
+        configuration.write_text(render_configuration(settings), encoding="utf-8")
+        socket_path(settings.state_dir).unlink(missing_ok=True)
+        finished = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
+            env={**environment, MARK: str(settings.state_dir)},
+            cwd=settings.project_root,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        # The parent of the daemon ends only after the socket is open.
+        supervisor = cls.running(settings) if finished.returncode == 0 else None
+        if supervisor is None:
+            raise PlatformError(
+                f"supervisord did not start: {finished.stderr.strip() or finished.stdout.strip()}",
+                remedy=f"see {log_file(settings, 'supervisord')}",
+            )
+        return supervisor
+
+    def start(self, service: str) -> None:
+        """Starts a service unless it runs."""
+        try:
+            self._rpc.supervisor.startProcess(service, False)
+        except Fault as fault:
+            if fault.faultCode != Faults.ALREADY_STARTED:
+                raise
+
+    def state(self, service: str) -> tuple[str, int]:
+        """The state's name as supervisor has it (RUNNING, EXITED, FATAL, ...) and the last exit status."""
+        info: Any = self._rpc.supervisor.getProcessInfo(service)
+        return str(info["statename"]), int(info["exitstatus"])
+
+    def shutdown(self) -> None:
+        """Asks every service to stop, all at once, and supervisord to end after them."""
+        self._rpc.supervisor.stopAllProcesses(False)
+        self._rpc.supervisor.shutdown()
+
+
+def marked_processes(settings: PlatformSettings) -> list[psutil.Process]:
+    """The processes of this installation, also those whose supervisord is gone; never this one or its parents."""
+    own_line = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid not in own_line and _mark(process) == str(settings.state_dir)
+    ]
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        mark: str | None = process.environ().get(MARK)
+    except (psutil.Error, OSError):  # another user's, or gone meanwhile
+        return None
+    return mark

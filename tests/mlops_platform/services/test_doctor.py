@@ -1,0 +1,192 @@
+"""Each fault that the doctor knows is made on purpose, and must be found alone, with its remedy."""
+
+import datetime as dt
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from pydantic import SecretStr
+
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
+from mlops_platform.online_store import embedded
+from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.online_store.redis import RedisPublisher
+from mlops_platform.services import doctor
+from mlops_platform.services.doctor import Finding, examine
+from mlops_platform.services.status import ServiceStatus
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case.spec import UseCase
+from tests.mlops_platform.conftest import ScriptedServer
+from tests.redis_server import redis_server
+
+NOW = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
+ROWS = [FeatureRow(str(entity), dt.date(2020, 1, 1), {"age": 30 + entity}) for entity in range(3)]
+MODEL = "/api/2.0/mlflow/registered-models/get"
+
+
+class FakeHive:
+    """The Hive side, as the platform's HiveStore shows it."""
+
+    snapshot = "s1"
+    rows = ROWS
+
+    def __init__(self, host: str, port: int, use_case: UseCase) -> None:
+        """Connects to nothing."""
+
+    def get_many(self, entity_ids: Sequence[str]) -> list[FeatureRow | None]:
+        found = {row.entity_id: row for row in self.rows}
+        return [found.get(entity_id) for entity_id in entity_ids]
+
+
+class Disk(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def sound(
+    server: ScriptedServer, settings: PlatformSettings, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
+) -> SnapshotManifest:
+    """A platform without a fault: services up, a snapshot that Hive and the online store hold, a champion."""
+    up = tuple(ServiceStatus(name, usable=True) for name in ("airflow-api-server", "hive-server", "mlflow"))
+    monkeypatch.setattr(doctor, "service_states", lambda _: up)
+    monkeypatch.setattr("mlops_platform.online_store.hive.HiveStore", FakeHive)
+    server.on("POST", "/auth/token", {"access_token": "t"})
+    server.on("GET", "/api/v2/importErrors", {"import_errors": []})
+    server.on("GET", MODEL, {"registered_model": {"aliases": [{"alias": "champion", "version": "1"}]}})
+    snapshots = Snapshots(Lake(settings.lake_root), credit_risk.name)
+    attempt = snapshots.claim("s1")
+    manifest = SnapshotManifest(
+        snapshot="s1",
+        use_case=credit_risk.name,
+        attempt=attempt,
+        dataset_version=1,
+        run_date=dt.date(2026, 1, 4),
+        created_at=dt.datetime(2026, 1, 4, tzinfo=dt.UTC),
+        spec_hash=credit_risk.spec_hash,
+        rows=9,
+        entities=3,
+        features_path=str(snapshots.features_folder("s1", attempt).relative_to(settings.lake_root)),
+        online_path=str(snapshots.online_file("s1", attempt).relative_to(settings.lake_root)),
+        quality=Quality(rows_read=9, rows_valid=9, rows_quarantined=0),
+    )
+    snapshots.features_folder("s1", attempt).mkdir()
+    embedded.build(settings.lake_root / manifest.online_path, ROWS)
+    with snapshots.publishing("s1", attempt):
+        snapshots.publish(manifest)
+    return manifest
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_sound_platform_has_no_findings(settings: PlatformSettings) -> None:
+    assert examine(settings, NOW) == []
+
+
+@pytest.mark.usefixtures("sound")
+def test_an_empty_platform_has_no_findings(settings: PlatformSettings) -> None:
+    shutil.rmtree(settings.lake_root)
+    assert examine(settings, NOW) == []
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_service_that_is_down_is_found_and_not_asked(
+    settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("airflow-api-server", "hive-server", "mlflow")
+    down = tuple(ServiceStatus(name, usable=False) for name in names)
+    monkeypatch.setattr(doctor, "service_states", lambda _: (*down, ServiceStatus("serving", usable=True)))
+    logs = settings.state_dir / "log"
+    assert examine(settings, NOW) == [
+        Finding(name, "does not answer", f"see {logs / f'{name}.log'}, then ./restart.sh") for name in names
+    ]
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_stopped_platform_is_one_finding(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "service_states", lambda _: (ServiceStatus("mlflow", usable=False),))
+    assert examine(settings, NOW) == [Finding("platform", "no service answers", "start it with ./start.sh")]
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_full_disk(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Disk(10, 9, 1024**3))
+    (found,) = examine(settings, NOW)
+    assert (found.subject, found.what) == ("disk", f"1.0 GiB are free at {settings.state_dir}, 2 are needed")
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_dag_file_that_cannot_be_read(settings: PlatformSettings, server: ScriptedServer) -> None:
+    error = {"filename": "features.py", "stack_trace": "Traceback\nNameError: x\n"}
+    server.on("GET", "/api/v2/importErrors", {"import_errors": [error]})
+    (found,) = examine(settings, NOW)
+    assert found.what == "a DAG file cannot be read: features.py: NameError: x"
+
+
+def test_files_of_the_snapshot_that_are_gone(sound: SnapshotManifest, settings: PlatformSettings) -> None:
+    (settings.lake_root / sound.features_path).rmdir()
+    again = "publish anew: mlops run credit_risk features"
+    missing = f"its folder {sound.features_path} is missing"
+    assert examine(settings, NOW) == [Finding("credit_risk snapshot s1", missing, again)]
+
+
+def test_an_online_store_with_other_entities(sound: SnapshotManifest, settings: PlatformSettings) -> None:
+    path = settings.lake_root / sound.online_path
+    path.unlink()
+    embedded.build(path, ROWS[:2])
+    (found,) = examine(settings, NOW)
+    assert found.what == "the online store holds 2 entities, the snapshot has 3"
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_snapshot_that_is_too_old(settings: PlatformSettings) -> None:
+    (found,) = examine(settings, NOW + dt.timedelta(days=7))
+    assert found.what == "it is 8 days old, 7 are allowed"
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_view_that_shows_another_snapshot(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeHive, "snapshot", "s0")
+    assert examine(settings, NOW) == [
+        Finding(
+            "features.credit_risk_latest",
+            "the view shows the snapshot s0, published is s1",
+            "point the views at it again: mlops snapshots rollback credit_risk --to s1",
+        )
+    ]
+
+
+def test_redis_without_the_snapshot_or_gone(
+    sound: SnapshotManifest, settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("mlops_platform.online_store.redis.LOOKUP_SECONDS", 5.0)  # the machine may be busy
+    with redis_server(tmp_path) as server:
+        with_redis = settings.model_copy(update={"online_store_url": SecretStr(server.url)})
+        (finding,) = examine(with_redis, NOW)
+        assert finding.subject == "credit_risk in Redis"
+        assert "does not hold the rows of snapshot s1" in finding.what
+        assert "run the features DAG again" in finding.remedy
+        store = embedded.EmbeddedStore(settings.lake_root / sound.online_path, sound.snapshot)
+        publisher = RedisPublisher(server.url)
+        publisher.fill(sound.use_case, sound.snapshot, sound.attempt, store.encoded_rows())
+        store.close()
+        assert examine(with_redis, NOW) == []
+    (finding,) = examine(with_redis, NOW)
+    assert "did not answer" in finding.what
+
+
+@pytest.mark.usefixtures("sound")
+def test_other_features_in_hive_than_online(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeHive, "rows", [*ROWS[:2], FeatureRow("2", dt.date(2020, 1, 1), {"age": 99})])
+    (found,) = examine(settings, NOW)
+    assert found.what == "1 of 3 sampled ids have other features online than in Hive"
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_snapshot_without_a_champion(settings: PlatformSettings, server: ScriptedServer) -> None:
+    server.on("GET", MODEL, {"error_code": "RESOURCE_DOES_NOT_EXIST"}, status=404)
+    (found,) = examine(settings, NOW)
+    assert found.what == "it has a snapshot and no champion, so nothing can be predicted"

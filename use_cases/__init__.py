@@ -1,0 +1,1 @@
+"""One folder for each use case: spec, features, model, made-up data."""

@@ -1,0 +1,1 @@
+"""Credit risk: given a customer id, will the loan be repaid on time?"""
