@@ -34,3 +34,11 @@ class SnapshotError(PlatformError):
 
 class ModelError(PlatformError):
     """A model folder is missing, damaged, or does not match its use case."""
+
+
+class BrokenUseCase(PlatformError):
+    """A use case whose spec cannot be used; the others go on. ``name`` is its folder's."""
+
+    def __init__(self, name: str, what: str, *, remedy: str) -> None:
+        super().__init__(what, remedy=remedy)
+        self.name = name

@@ -38,6 +38,9 @@ class PlatformSettings(BaseSettings):
     project_root: AbsolutePath = PROJECT_ROOT
     state_dir: AbsolutePath = PROJECT_ROOT / "var"
 
+    # Folders of use cases outside this project, separated as in PATH.
+    use_cases: str = ""
+
     bind_address: str = "127.0.0.1"
     # Where people reach what services know by the hosts below; unset means by the same.
     public_host: str | None = None
@@ -113,6 +116,11 @@ class PlatformSettings(BaseSettings):
             return self
         names = [name for name in type(self).model_fields if name.endswith("_host")]
         return self.model_copy(update=dict.fromkeys([*names, "bind_address"], self.public_host))
+
+    @property
+    def use_case_folders(self) -> tuple[Path, ...]:
+        """The folders that ``MLOPS_USE_CASES`` names."""
+        return tuple(Path(folder).expanduser().resolve() for folder in self.use_cases.split(os.pathsep) if folder)
 
     @property
     def lake_root(self) -> Path:

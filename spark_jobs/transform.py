@@ -1,16 +1,15 @@
-"""How features are computed: one module per use case, named as its spec.
+"""How features are computed: ``features.py`` in the folder of each use case.
 
 Each has ``compute(raw: DataFrame, run_date: date) -> DataFrame``, a pure function. It takes valid raw rows, typed as
 the spec says, and returns the columns of ``UseCase.feature_table``, one row per raw row.
 """
 
 import datetime as dt
-import importlib
 from typing import Protocol, cast
 
 from pyspark.sql import DataFrame
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.use_case.find import import_part
 
 
 class Compute(Protocol):
@@ -23,16 +22,7 @@ def compute_of(use_case: str) -> Compute:
     """The transform of a use case.
 
     Raises:
-        PlatformError: no module computes the features of this use case.
+        PlatformError: the use case has no ``features.py``.
     """
-    name = f"use_cases.{use_case}.features"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise PlatformError(
-            f"nothing computes the features of {use_case}",
-            remedy=f"write compute(raw, run_date) in use_cases/{use_case}/features.py",
-        ) from None
+    module = import_part(use_case, "features", purpose="compute(raw, run_date) returns the features")
     return cast(Compute, module.compute)

@@ -1,11 +1,11 @@
-"""What is fitted: one module per use case, with its families in ``BUILDERS``."""
+"""What is fitted: ``model.py`` in the folder of each use case, with its families in ``BUILDERS``."""
 
 import difflib
-import importlib
 
 from sklearn.pipeline import Pipeline
 
 from mlops_platform.errors import ModelError
+from mlops_platform.use_case.find import file_of, import_part
 from mlops_platform.use_case.spec import Candidate, UseCase
 
 
@@ -13,16 +13,10 @@ def build(use_case: UseCase, candidate: Candidate, seed: int) -> Pipeline:
     """The unfitted pipeline of a candidate.
 
     Raises:
-        ModelError: the use case has no module here, the module no such family, or the family no such parameter.
+        PlatformError: the use case has no ``model.py``, that no such family, or the family no such parameter.
     """
-    module = f"use_cases.{use_case.name}.model"
-    file = module.replace(".", "/") + ".py"
-    try:
-        builders = importlib.import_module(module).BUILDERS
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ModelError(f"there is no {file}", remedy="write it: it says what is fitted, in BUILDERS") from None
+    builders = import_part(use_case.name, "model", purpose="BUILDERS says what is fitted").BUILDERS
+    file = file_of(use_case.name, "model")
     if candidate.family not in builders:
         close = difflib.get_close_matches(candidate.family, builders, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

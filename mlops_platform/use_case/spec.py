@@ -5,6 +5,7 @@ in ``use_cases/<use_case>/model.py``.
 """
 
 import hashlib
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -174,6 +175,15 @@ class UseCase(_Spec):
 
     @property
     def spec_hash(self) -> str:
-        """Sha256 (64 hex digits) of the parts that a model depends on: features, label and keys."""
-        parts = self.model_dump_json(include={"name", "entity_key", "event_time", "features", "label"})
-        return hashlib.sha256(parts.encode()).hexdigest()
+        """Sha256 (64 hex digits) of the parts that a model depends on: features, label, keys and split.
+
+        Words for a reader (meanings, examples, titles) are no such part.
+        """
+        parts = {
+            "name": self.name,
+            "keys": [self.row_key, self.entity_key, self.event_time],
+            "features": [feature.model_dump(exclude={"meaning", "example"}) for feature in self.features],
+            "label": self.label.name,
+            "split": self.split.model_dump(),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

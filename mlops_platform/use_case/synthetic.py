@@ -1,16 +1,13 @@
 """Made-up raw data with the real data's character: ``synthetic.py`` of the use cases that have a generator."""
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.settings import PROJECT_ROOT
+from mlops_platform.use_case.find import all_use_cases, file_of, import_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-USE_CASES = PROJECT_ROOT / "use_cases"
 
 
 class Generator(Protocol):
@@ -27,7 +24,7 @@ class Generator(Protocol):
 
 def generators() -> tuple[str, ...]:
     """The use cases that have a generator."""
-    return tuple(sorted(path.parent.name for path in USE_CASES.glob("*/synthetic.py")))
+    return tuple(use_case.name for use_case in all_use_cases() if file_of(use_case.name, "synthetic").is_file())
 
 
 def get_generator(use_case: str) -> Generator:
@@ -41,4 +38,4 @@ def get_generator(use_case: str) -> Generator:
             f"there is no generator of raw data for {use_case!r}; there is one for {', '.join(generators())}",
             remedy=f"bring a file: ./start.sh --data {use_case}=FILE",
         )
-    return cast(Generator, importlib.import_module(f"use_cases.{use_case}.synthetic"))
+    return cast(Generator, import_part(use_case, "synthetic", purpose="it makes up raw data"))

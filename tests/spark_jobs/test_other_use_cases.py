@@ -97,5 +97,5 @@ def test_a_transform_must_return_the_columns_of_the_spec(
 
 
 def test_a_use_case_without_transform_is_said() -> None:
-    with pytest.raises(PlatformError, match=r"write compute\(raw, run_date\) in use_cases/passengers/features\.py"):
+    with pytest.raises(PlatformError, match=r"write .*/use_cases/passengers/features\.py: compute\(raw, run_date\)"):
         compute_of("passengers")

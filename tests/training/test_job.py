@@ -1,6 +1,7 @@
 import pytest
 
-from mlops_platform.errors import ModelError, UnknownUseCase
+from mlops_platform.errors import ModelError, PlatformError
+from mlops_platform.use_case.find import UnknownUseCase, file_of
 from mlops_platform.use_case.spec import UseCase
 from training import families
 from training.job import TrainingJob, from_hyperparameters
@@ -76,7 +77,7 @@ def test_a_family_that_nobody_wrote_is_refused(credit_risk: UseCase) -> None:
         (
             candidate.model_copy(update={"family": "random_forrest"}),
             (
-                "use_cases/credit_risk/model.py has no family 'random_forrest'. Remedy: did you mean 'random_forest'? "
+                f"{file_of('credit_risk', 'model')} has no family 'random_forrest'. Remedy: did you mean 'random_forest'? "
                 "the families are logistic_regression, random_forest"
             ),
         ),
@@ -91,5 +92,5 @@ def test_a_family_that_nobody_wrote_is_refused(credit_risk: UseCase) -> None:
         with pytest.raises(ModelError) as caught:
             families.build(credit_risk, changed, 1)
         assert str(caught.value) == message
-    with pytest.raises(ModelError, match=r"there is no use_cases/nowhere/model\.py"):
+    with pytest.raises(PlatformError, match=r"nowhere has no model\.py\. Remedy: write .*/use_cases/nowhere/model\.py"):
         families.build(credit_risk.model_copy(update={"name": "nowhere"}), candidate, 1)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -66,7 +68,7 @@ def test_a_customer_is_the_same_in_each_loan(loans: pyarrow.Table) -> None:
     assert people.aggregate([]).num_rows == 36_457
 
 
-def test_the_same_seed_gives_the_same_bytes_and_a_dataset(tmp_path, credit_risk: UseCase) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_a_dataset(tmp_path: Path, credit_risk: UseCase) -> None:
     generator = get_generator("credit_risk")
     for name, seed in (("a.csv", 7), ("b.csv", 7), ("c.csv", 8)):
         generator.write_csv(tmp_path / name, 2_000, seed)

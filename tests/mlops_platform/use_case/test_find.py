@@ -1,0 +1,65 @@
+"""Use cases are folders, of this project and of those that MLOPS_USE_CASES names; a broken one is alone in that."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOY = Path(__file__).parents[2] / "use_cases"
+
+LIST = """
+from mlops_platform.use_case.find import find_use_cases
+found = find_use_cases()
+print("usable", *(use_case.name for use_case in found.usable))
+for error in found.broken:
+    print("broken", error.name, error)
+"""
+IMPORT = """
+from mlops_platform.use_case.find import import_part
+print(import_part("toy", "model", purpose="").BUILDERS.keys() >= {"random_forest"})
+import use_cases.toy.features
+print(use_cases.toy.features.__file__)
+"""
+
+
+def in_process(project_root: Path, program: str, *folders: Path) -> list[str]:
+    """What a program prints in a process whose use cases come from these folders too."""
+    environment = {**os.environ, "MLOPS_USE_CASES": os.pathsep.join(map(str, folders)), "PYTHONPATH": str(project_root)}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def test_a_folder_outside_the_project_brings_its_use_cases(project_root: Path) -> None:
+    assert in_process(project_root, LIST, TOY) == ["usable credit_risk toy"]
+    assert in_process(project_root, IMPORT, TOY) == ["True", str(TOY / "toy" / "features.py")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("USE_CASE = (\n", "line 1: SyntaxError: '(' was never closed"),
+        ("x = 1\n\nraise RuntimeError('boom')\n", "line 3: RuntimeError: boom"),
+        ("USE_CASE = 7\n", ": USE_CASE is no UseCase"),
+        ("from use_cases.credit_risk.spec import USE_CASE\n", ": the use case is named 'credit_risk'"),
+        ("", "AttributeError"),
+    ],
+)
+def test_a_broken_use_case_says_why_and_where_and_leaves_the_others_alone(
+    project_root: Path, tmp_path: Path, spec: str, reason: str
+) -> None:
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "spec.py").write_text(spec)
+    usable, broken = in_process(project_root, LIST, tmp_path, TOY)
+    assert usable == "usable credit_risk toy"
+    assert broken.startswith(f"broken wrong {tmp_path}/wrong/spec.py")
+    assert reason in broken
+
+
+def test_two_folders_of_one_name_are_refused_not_chosen_from(project_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(TOY / "toy", tmp_path / "toy")
+    usable, broken = in_process(project_root, LIST, TOY, tmp_path)
+    assert usable == "usable credit_risk"
+    assert f"two folders are called toy: {TOY / 'toy'}, {tmp_path / 'toy'}" in broken
