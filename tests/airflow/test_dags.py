@@ -1,8 +1,7 @@
-"""The DAGs as Airflow reads them, in a copy of the checkout that has one use case more."""
+"""The DAGs as Airflow reads them, with one use case more, from a folder outside the project."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,28 +23,27 @@ TRAINING_EDGES = [
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> dict[str, Any]:
-    tree = tmp_path_factory.mktemp("dags")
-    shutil.copytree(project_root / "airflow" / "dags", tree / "airflow" / "dags")
-    shutil.copytree(project_root / "mlops_platform", tree / "mlops_platform")
-    toy = project_root / "tests" / "e2e" / "toy_use_case" / "spec.py"
-    shutil.copy2(toy, tree / "mlops_platform" / "use_cases" / "toy.py")
+    folder = tmp_path_factory.mktemp("dags")
+    written = folder / "report.json"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MLOPS_"))}
+    program = Path(__file__).with_name("dag_report.py")
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("dag_report.py")), str(tree / "airflow/dags"), "report.json"],
-        cwd=tree,
+        [sys.executable, str(program), str(project_root / "airflow" / "dags"), str(written)],
+        cwd=folder,
         env={
             **kept,
-            "PYTHONPATH": str(tree),
-            "AIRFLOW_HOME": str(tree / "home"),
+            "PYTHONPATH": str(project_root),
+            "AIRFLOW_HOME": str(folder / "home"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "MLOPS_STATE_DIR": str(tree / "var"),
+            "MLOPS_STATE_DIR": str(folder / "var"),
+            "MLOPS_USE_CASES": str(project_root / "tests" / "use_cases"),
         },
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    content: dict[str, Any] = json.loads((tree / "report.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
     return content
 
 

@@ -13,7 +13,7 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.services.status import RunStatus, ServiceStatus, Status, UseCaseStatus
 from mlops_platform.settings import PlatformSettings, load_settings
-from tests.mlops_platform.conftest import ScriptedServer
+from tests.scripted_server import ScriptedServer
 
 
 @dataclass(frozen=True)

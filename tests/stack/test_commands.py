@@ -20,7 +20,8 @@ def checkout(tmp_path: Path, project_root: Path) -> Path:
     root.mkdir()
     for name in (*SCRIPTS, "requirements.txt", "pyproject.toml"):
         shutil.copy2(project_root / name, root / name)
-    shutil.copytree(project_root / "mlops_platform", root / "mlops_platform")
+    for package in ("mlops_platform", "stack"):
+        shutil.copytree(project_root / package, root / package)
     return root
 
 

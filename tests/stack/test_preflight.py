@@ -148,4 +148,4 @@ def test_what_runs_before_the_environment_exists_needs_only_an_old_python(module
     imported = {
         name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
     } | {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= sys.stdlib_module_names | {"mlops_platform"}
+    assert imported <= sys.stdlib_module_names | {"mlops_platform", "stack"}

@@ -4,7 +4,7 @@ import pytest
 
 from mlops_platform.clients.airflow import AirflowClient, AirflowError, Approval, RunFailed
 from mlops_platform.settings import PlatformSettings
-from tests.mlops_platform.conftest import ScriptedServer
+from tests.scripted_server import ScriptedServer
 
 DAG = "/api/v2/dags/credit_risk_features"
 RUN = f"{DAG}/dagRuns/manual__1%2B00"

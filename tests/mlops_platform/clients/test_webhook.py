@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from mlops_platform.clients.webhook import Notification, failure_callback, notify
 from mlops_platform.settings import PlatformSettings
-from tests.mlops_platform.conftest import ScriptedServer
+from tests.scripted_server import ScriptedServer
 
 PROMOTED = Notification(
     event="model_promoted",

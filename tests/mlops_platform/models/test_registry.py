@@ -4,7 +4,7 @@ import pytest
 
 from mlops_platform.models.registry import ModelVersion, RegistryError, version_by_alias, versions
 from mlops_platform.settings import PlatformSettings
-from tests.mlops_platform.conftest import ScriptedServer
+from tests.scripted_server import ScriptedServer
 
 GET_MODEL = "/api/2.0/mlflow/registered-models/get"
 ABSENT = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Registered Model with name=credit_risk not found"}

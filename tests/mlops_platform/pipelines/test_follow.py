@@ -8,7 +8,7 @@ from mlops_platform.clients.airflow import AirflowClient, AirflowError, RunFaile
 from mlops_platform.pipelines import follow as pipeline
 from mlops_platform.pipelines.follow import answer_approval, run_pipeline, start_training
 from mlops_platform.settings import PlatformSettings
-from tests.mlops_platform.conftest import ScriptedServer
+from tests.scripted_server import ScriptedServer
 
 FEATURES, TRAINING = "/api/v2/dags/credit_risk_features", "/api/v2/dags/credit_risk_training"
 RUN, FOLLOWING = f"{FEATURES}/dagRuns/f1", f"{TRAINING}/dagRuns/t1"

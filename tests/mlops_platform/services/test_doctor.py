@@ -19,8 +19,8 @@ from mlops_platform.services.doctor import Finding, examine
 from mlops_platform.services.status import ServiceStatus
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
-from tests.mlops_platform.conftest import ScriptedServer
 from tests.redis_server import redis_server
+from tests.scripted_server import ScriptedServer
 
 NOW = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 ROWS = [FeatureRow(str(entity), dt.date(2020, 1, 1), {"age": 30 + entity}) for entity in range(3)]
