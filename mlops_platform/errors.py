@@ -20,6 +20,10 @@ class UnknownUseCase(PlatformError):
     """A use case was named that no file declares."""
 
 
+class LakeError(PlatformError):
+    """The lake lacks an object, has one already, or has another one than was expected."""
+
+
 class RawDataError(PlatformError):
     """A file or dataset version cannot be used as raw data."""
 

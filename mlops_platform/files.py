@@ -1,7 +1,9 @@
-"""Writing small files so that a reader, or a power cut, meets the old content or the new one and nothing between."""
+"""Files of this machine: a reader, or a power cut, meets the old content or the new one and nothing between."""
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -20,31 +22,59 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def file_sha256(path: Path) -> str:
+    """The digest of a file's content, 64 hex digits; read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def link_or_copy(file: Path, target: Path) -> None:
-    """Give a file that never changes another name; where the file system takes no link, a copy of it, synced."""
+    """Give a file that never changes another name; where the file system takes no link, a copy of it, synced.
+
+    Raises:
+        FileExistsError: the name is taken; what has it stays.
+    """
     try:
         target.hardlink_to(file)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise
     except OSError:
-        shutil.copyfile(file, target)
-        with target.open("rb") as copy:
-            os.fsync(copy.fileno())
+        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            shutil.copyfile(file, draft)
+            sync_file(draft)
+            with locked(target.with_name(f".{target.name}.lock")):
+                if target.exists():
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+                draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace the file's content in one step; the folder is made if need be."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace the file's content in one step, durably; the folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with draft.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """:func:`replace_file`, for text."""
+    replace_file(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -59,3 +89,16 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of this name, if nobody else does; gives whether that is so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -1,43 +1,66 @@
-"""The folders of the lake.
+"""Where each kind of data lies in the lake: the prefixes of keys."""
 
-The lake is a shared volume. Spark and Hive are given URIs (:func:`uri`); manifests, claims and pointers are small files
-that Python writes through the paths.
-"""
-
-from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_platform.lake.lake import Lake as _Lake
 
-@dataclass(frozen=True)
-class Lake:
-    """One lake, by its root folder."""
 
-    root: Path
+def raw(use_case: str) -> str:
+    """What arrived, one prefix for each version."""
+    return f"raw/{use_case}"
+
+
+def quarantine(use_case: str) -> str:
+    """Rejected rows, by snapshot."""
+    return f"quarantine/{use_case}"
+
+
+def features(use_case: str) -> str:
+    """Features as parquet, by snapshot; also the Hive table's location."""
+    return f"features/{use_case}"
+
+
+def online(use_case: str) -> str:
+    """The online store's files, by snapshot."""
+    return f"online/{use_case}"
+
+
+def predictions(use_case: str) -> str:
+    """The online prediction log as a Hive table, and batch scores."""
+    return f"predictions/{use_case}"
+
+
+def models(use_case: str) -> str:
+    """Where a training run leaves its model folders, one for each run and family."""
+    return f"models/{use_case}"
+
+
+class Lake(_Lake):
+    """The lake with its folders as paths; goes when nobody asks for a path any more."""
+
+    @property
+    def root(self) -> Path:
+        return self._root
 
     def raw(self, use_case: str) -> Path:
-        return self.root / "raw" / use_case
+        return self.root / raw(use_case)
 
     def quarantine(self, use_case: str) -> Path:
-        return self.root / "quarantine" / use_case
+        return self.root / quarantine(use_case)
 
     def features(self, use_case: str) -> Path:
-        return self.root / "features" / use_case
+        return self.root / features(use_case)
 
     def online(self, use_case: str) -> Path:
-        return self.root / "online" / use_case
+        return self.root / online(use_case)
 
     def predictions(self, use_case: str) -> Path:
-        return self.root / "predictions" / use_case
+        return self.root / predictions(use_case)
 
     def models(self, use_case: str) -> Path:
-        """Where a training run leaves its model folders, one per run and family."""
-        return self.root / "models" / use_case
+        return self.root / models(use_case)
 
 
 def uri(path: Path) -> str:
-    """The path as Spark and Hive take it: a scheme before the plain path. They decode nothing, so nothing is encoded.
-
-    >>> uri(Path("/my lake/snapshot=1"))
-    'file:///my lake/snapshot=1'
-    """
+    """The path as Spark and Hive take it; goes with the paths."""
     return f"file://{path.absolute()}"

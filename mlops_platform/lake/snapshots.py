@@ -1,34 +1,37 @@
 """Snapshots of features: written once under an attempt's own name, claimed, published, and kept for going back.
 
-Files of a use case, under ``features/<use_case>/``::
+Objects of a use case, below ``features/<use_case>/``::
 
     snapshot=<id>/<attempt>/        parquet; the location of the snapshot's Hive partition once it is published
     snapshot=<id>/claim             the attempt that may publish this snapshot: the one that began last
     snapshot=<id>/snapshot.json     the snapshot's manifest: which attempt counts, what it was made from, its quality
     current.json                    the published snapshot: a copy of its manifest
+    checked.json                    when a run last found that the published snapshot has all that there is
 
 ``current.json`` is what readers follow. It is replaced in one step, as the last act of publishing.
 """
 
 import datetime as dt
 import hashlib
-import json
-import os
 import re
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.files import locked, sync_folder, write_text
+from mlops_platform.lake import layout
 from mlops_platform.lake.layout import Lake
 
 SnapshotId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+_CLAIM, _MANIFEST, _POINTER, _CHECKED = "claim", "snapshot.json", "current.json", "checked.json"
+_NOBODY = "nobody"
+_ATTEMPT = "attempt-"
 
 
 class RuleFinding(BaseModel):
@@ -52,7 +55,12 @@ class Quality(BaseModel):
 
 
 class SnapshotManifest(BaseModel):
-    """What a snapshot is and where its files lie, relative to the lake's root."""
+    """What a snapshot is, what it was made from, and the keys that its files have in the lake.
+
+    ``transform`` is the fingerprint of the features' formulas. ``inputs`` is the digest of all that the rows depend on:
+    two snapshots of the same inputs have the same rows. Both are None, as is the digest of the online store's file, in
+    manifests of before they were there.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,10 +71,13 @@ class SnapshotManifest(BaseModel):
     run_date: dt.date
     created_at: dt.datetime
     spec_hash: str
+    transform: Sha256 | None = None
+    inputs: Sha256 | None = None
     rows: int
     entities: int
     features_path: str
     online_path: str
+    online_sha256: Sha256 | None = None
     quarantine_path: str | None = None
     quality: Quality
     timings: dict[str, float] = Field(default_factory=dict)
@@ -85,19 +96,7 @@ def snapshot_id(run_id: str) -> str:
 
 def new_attempt() -> str:
     """A name that no other attempt has."""
-    return f"attempt-{uuid.uuid4().hex[:12]}"
-
-
-def make_durable(folder: Path) -> None:
-    """Wait until all that was written below the folder would survive a power cut."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    for parent in (folder, folder.parent, folder.parent.parent):
-        sync_folder(parent)
+    return f"{_ATTEMPT}{uuid.uuid4().hex[:12]}"
 
 
 class Snapshots:
@@ -106,51 +105,85 @@ class Snapshots:
     def __init__(self, lake: Lake, use_case: str) -> None:
         self.lake = lake
         self.use_case = use_case
-        self.folder = lake.features(use_case)
+        self.prefix = layout.features(use_case)
 
-    def snapshot_folder(self, snapshot: str) -> Path:
-        return self.folder / f"snapshot={snapshot}"
+    @property
+    def pointer(self) -> str:
+        """The key of the object that names the published snapshot."""
+        return f"{self.prefix}/{_POINTER}"
 
-    def features_folder(self, snapshot: str, attempt: str) -> Path:
-        return self.snapshot_folder(snapshot) / attempt
+    def snapshot_key(self, snapshot: str) -> str:
+        return f"{self.prefix}/snapshot={snapshot}"
 
-    def online_file(self, snapshot: str, attempt: str) -> Path:
-        return self.lake.online(self.use_case) / f"snapshot={snapshot}" / f"{attempt}.lmdb"
+    def features_key(self, snapshot: str, attempt: str) -> str:
+        return f"{self.snapshot_key(snapshot)}/{attempt}"
 
-    def quarantine_folder(self, snapshot: str, attempt: str) -> Path:
-        return self.lake.quarantine(self.use_case) / f"snapshot={snapshot}" / attempt
+    def online_key(self, snapshot: str, attempt: str) -> str:
+        return f"{layout.online(self.use_case)}/snapshot={snapshot}/{attempt}.lmdb"
+
+    def quarantine_key(self, snapshot: str, attempt: str) -> str:
+        return f"{layout.quarantine(self.use_case)}/snapshot={snapshot}/{attempt}"
 
     def claim(self, snapshot: str) -> str:
         """Begin an attempt and take the right to publish from any earlier one. Returns the attempt's name."""
         attempt = new_attempt()
-        with self._lock():
-            write_text(self.snapshot_folder(snapshot) / "claim", attempt)
+        with self._lease():
+            self.lake.put(self._claim(snapshot), attempt.encode())
         return attempt
 
     @contextmanager
     def publishing(self, snapshot: str, attempt: str) -> Iterator[None]:
-        """Hold the use case's publication lock while this attempt publishes.
+        """Be the only one who publishes for the use case, as the attempt that holds the claim.
 
         Raises:
             SnapshotError: a later attempt holds the claim; nothing may be published.
         """
-        with self._lock():
+        with self._lease():
             self._check_claim(snapshot, attempt)
             yield
 
     def republishing(self) -> AbstractContextManager[None]:
-        """Hold the publication lock while an old snapshot is made current again: it needs no claim."""
-        return self._lock()
+        """Be the only one who publishes, to make an old snapshot current again: that needs no claim."""
+        return self._lease()
 
-    def publish(self, manifest: SnapshotManifest) -> None:
-        """Make the snapshot the current one, in one step. Call it last, inside one of the two above."""
-        text = manifest.model_dump_json(indent=2) + "\n"
-        write_text(self.snapshot_folder(manifest.snapshot) / "snapshot.json", text)
-        write_text(self.folder / "current.json", text)
+    def supersedes(self, manifest: SnapshotManifest) -> bool:
+        """Whether this snapshot becomes the current one when it is published: not if it is of an earlier day."""
+        current = self.current()
+        return current is None or manifest.snapshot == current.snapshot or manifest.run_date >= current.run_date
+
+    def publish(self, manifest: SnapshotManifest) -> bool:
+        """Publish the snapshot: the current one from then on, unless that is of a later day. Returns whether it is.
+
+        Call it last, inside :meth:`publishing`.
+        """
+        newer = self.supersedes(manifest)
+        self.lake.put(f"{self.snapshot_key(manifest.snapshot)}/{_MANIFEST}", _json(manifest))
+        if newer:
+            self.make_current(manifest)
+        return newer
+
+    def make_current(self, manifest: SnapshotManifest) -> None:
+        """Make a published snapshot the current one, in one step, whatever its day is. Call it inside a publication."""
+        self.lake.put(self.pointer, _json(manifest))
 
     def current(self) -> SnapshotManifest | None:
         """The published snapshot, or None before the first."""
-        return self._read(self.folder / "current.json")
+        return self._read(self.pointer)
+
+    def note_check(self, at: dt.datetime) -> None:
+        """Note that a run found, at this time, that the published snapshot has all that there is."""
+        self.lake.put(f"{self.prefix}/{_CHECKED}", at.isoformat().encode())
+
+    def checked_at(self) -> dt.datetime | None:
+        """When it was last known that the published snapshot has all that there is: when it was made, or checked.
+
+        None before the first snapshot.
+        """
+        current = self.current()
+        if current is None:
+            return None
+        noted = self.lake.read_if_there(f"{self.prefix}/{_CHECKED}")
+        return max(current.created_at, dt.datetime.fromisoformat(noted.decode())) if noted else current.created_at
 
     def get(self, snapshot: str) -> SnapshotManifest:
         """The manifest of one snapshot that has been published.
@@ -158,7 +191,7 @@ class Snapshots:
         Raises:
             SnapshotError: there is none of this name; names those that there are.
         """
-        manifest = self._read(self.snapshot_folder(snapshot) / "snapshot.json")
+        manifest = self.find(snapshot)
         if manifest is None:
             known = ", ".join(manifest.snapshot for manifest in self.published()) or "none yet"
             raise SnapshotError(
@@ -167,14 +200,18 @@ class Snapshots:
             )
         return manifest
 
+    def find(self, snapshot: str) -> SnapshotManifest | None:
+        """The manifest of one snapshot, None where none of this name has been published."""
+        return self._read(f"{self.snapshot_key(snapshot)}/{_MANIFEST}")
+
     def published(self) -> list[SnapshotManifest]:
         """Every snapshot that has been published and is still kept, the newest first."""
-        found = (self._read(path) for path in self.folder.glob("snapshot=*/snapshot.json"))
+        found = (self.find(snapshot) for snapshot in _snapshots_below(self.lake, self.prefix))
         return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.snapshot), reverse=True)
 
     def attempts(self) -> set[tuple[str, str]]:
         """Every attempt that is published or still may be, as its snapshot's id and its own name."""
-        with self._lock():
+        with self._lease():
             published = {(manifest.snapshot, manifest.attempt) for manifest in self.published()}
             return published | {(snapshot, self._holder(snapshot)) for snapshot in self._ids()}
 
@@ -183,14 +220,11 @@ class Snapshots:
 
         Its quarantine stays: it says why.
         """
-        with self._lock():
-            shutil.rmtree(self.features_folder(snapshot, attempt), ignore_errors=True)
-            self.online_file(snapshot, attempt).unlink(missing_ok=True)
+        with self._lease():
+            self.lake.delete(self.features_key(snapshot, attempt))
+            self.lake.delete(self.online_key(snapshot, attempt))
             if self._holder(snapshot) == attempt:
-                (self.snapshot_folder(snapshot) / "claim").unlink()
-            for folder in (self.snapshot_folder(snapshot), self.online_file(snapshot, attempt).parent):
-                with suppress(OSError):  # missing, or another attempt's files are in it
-                    folder.rmdir()
+                self.lake.delete(self._claim(snapshot))
 
     def prune(self, kept: int, forget: Callable[[str], None]) -> list[str]:
         """Delete what nobody needs any more; call it inside :meth:`publishing`. Returns the ids of snapshots that went.
@@ -206,40 +240,44 @@ class Snapshots:
             self._remove_attempts_but({manifest.attempt, self._holder(manifest.snapshot)}, manifest.snapshot)
         if len(newest) < kept:
             return []
-        began_before = newest[-1].created_at.timestamp()
         removed = []
         for snapshot in sorted(self._ids() - staying.keys()):
-            if self._read(self.snapshot_folder(snapshot) / "snapshot.json") or self._began(snapshot) < began_before:
+            if self.find(snapshot) or self._began_before(snapshot, newest[-1].created_at):
                 forget(snapshot)
                 self._remove(snapshot)
                 removed.append(snapshot)
         return removed
 
-    def _areas(self) -> tuple[Path, ...]:
-        return self.folder, self.lake.online(self.use_case), self.lake.quarantine(self.use_case)
+    def _areas(self) -> tuple[str, ...]:
+        return self.prefix, layout.online(self.use_case), layout.quarantine(self.use_case)
 
     def _ids(self) -> set[str]:
-        return {folder.name.partition("=")[2] for area in self._areas() for folder in area.glob("snapshot=*")}
+        return {snapshot for area in self._areas() for snapshot in _snapshots_below(self.lake, area)}
 
-    def _began(self, snapshot: str) -> float:
-        folders = (area / f"snapshot={snapshot}" for area in self._areas())
-        return max(folder.stat().st_mtime for folder in folders if folder.exists())
+    def _began_before(self, snapshot: str, time: dt.datetime) -> bool:
+        written = [self.lake.written_at(f"{area}/snapshot={snapshot}") for area in self._areas()]
+        return all(at < time for at in written if at is not None)
 
     def _remove(self, snapshot: str) -> None:
         # the manifest goes first: a snapshot without one does not exist to any reader
-        (self.snapshot_folder(snapshot) / "snapshot.json").unlink(missing_ok=True)
+        self.lake.delete(f"{self.snapshot_key(snapshot)}/{_MANIFEST}")
         for area in self._areas():
-            shutil.rmtree(area / f"snapshot={snapshot}", ignore_errors=True)
+            self.lake.delete(f"{area}/snapshot={snapshot}")
 
     def _remove_attempts_but(self, staying: set[str], snapshot: str) -> None:
         for area in self._areas():
-            for path in (area / f"snapshot={snapshot}").glob("attempt-*"):
-                if path.name.partition(".")[0] not in staying:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            below = f"{area}/snapshot={snapshot}"
+            names = {key.removeprefix(f"{below}/").split("/")[0] for key in self.lake.keys(below)}
+            for name in names:
+                if name.startswith(_ATTEMPT) and name.partition(".")[0] not in staying:
+                    self.lake.delete(f"{below}/{name}")
 
     def _holder(self, snapshot: str) -> str:
-        path = self.snapshot_folder(snapshot) / "claim"
-        return path.read_text(encoding="utf-8") if path.exists() else "nobody"
+        held = self.lake.read_if_there(self._claim(snapshot))
+        return _NOBODY if held is None else held.decode()
+
+    def _claim(self, snapshot: str) -> str:
+        return f"{self.snapshot_key(snapshot)}/{_CLAIM}"
 
     def _check_claim(self, snapshot: str, attempt: str) -> None:
         holder = self._holder(snapshot)
@@ -249,15 +287,47 @@ class Snapshots:
                 remedy="nothing to do: a later attempt of the same run took over and publishes instead",
             )
 
-    def _lock(self) -> AbstractContextManager[None]:
-        return locked(self.folder / ".lock")
+    def _lease(self) -> AbstractContextManager[None]:
+        return self.lake.lease(self.prefix)
 
-    def _read(self, path: Path) -> SnapshotManifest | None:
-        try:
-            return SnapshotManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+    def _read(self, key: str) -> SnapshotManifest | None:
+        content = self.lake.read_if_there(key)
+        if content is None:
             return None
-        except (ValidationError, ValueError) as error:
+        try:
+            return SnapshotManifest.model_validate_json(content)
+        except ValidationError as error:
             raise SnapshotError(
-                f"{path} is no snapshot manifest ({error})", remedy="run the features DAG again to publish anew"
+                f"{key} is no snapshot manifest ({error})", remedy="run the features DAG again to publish anew"
             ) from None
+
+    # paths, which go when nobody asks for one any more
+
+    @property
+    def folder(self) -> Path:
+        return self.lake.root / self.prefix
+
+    def snapshot_folder(self, snapshot: str) -> Path:
+        return self.lake.root / self.snapshot_key(snapshot)
+
+    def features_folder(self, snapshot: str, attempt: str) -> Path:
+        return self.lake.root / self.features_key(snapshot, attempt)
+
+    def online_file(self, snapshot: str, attempt: str) -> Path:
+        return self.lake.root / self.online_key(snapshot, attempt)
+
+    def quarantine_folder(self, snapshot: str, attempt: str) -> Path:
+        return self.lake.root / self.quarantine_key(snapshot, attempt)
+
+
+def _snapshots_below(lake: Lake, area: str) -> list[str]:
+    return [name.removeprefix("snapshot=") for name in lake.folders(area) if name.startswith("snapshot=")]
+
+
+def _json(manifest: SnapshotManifest) -> bytes:
+    return (manifest.model_dump_json(indent=2) + "\n").encode()
+
+
+def make_durable(folder: Path) -> None:
+    """Goes with the paths."""
+    Lake(folder.parent).make_durable(folder.name)

@@ -22,7 +22,7 @@ def roll_back(settings: PlatformSettings, use_case: UseCase, snapshot: str | Non
     with snapshots.republishing():
         for statement in move_views(use_case, manifest.snapshot):
             run_query(settings.hiveserver2_host, settings.hiveserver2_port, statement, {})
-        snapshots.publish(manifest)
+        snapshots.make_current(manifest)
     return manifest
 
 

@@ -87,7 +87,7 @@ def test_going_back_is_moving_the_pointer(snapshots: Snapshots) -> None:
     first = publish(snapshots, "a", 1)
     publish(snapshots, "b", 2)
 
-    snapshots.publish(snapshots.get("a"))
+    snapshots.make_current(snapshots.get("a"))
 
     assert snapshots.current() == first
 
@@ -130,7 +130,7 @@ def test_an_abandoned_attempt_leaves_the_files_and_the_claim_of_others(snapshots
 def test_pruning_keeps_the_newest_and_the_current_one(snapshots: Snapshots) -> None:
     for day, snapshot in enumerate("abcd", start=1):
         publish(snapshots, snapshot, day)
-    snapshots.publish(snapshots.get("a"))
+    snapshots.make_current(snapshots.get("a"))
     forgotten: list[str] = []
 
     assert snapshots.prune(2, forgotten.append) == ["b"]
@@ -173,7 +173,8 @@ def test_pruning_removes_what_was_never_published_once_it_is_old(snapshots: Snap
     begin(snapshots, "running")
     later = dt.datetime(2100, 1, 3, tzinfo=dt.UTC).timestamp()
     for area in (snapshots.folder, snapshots.lake.online("credit_risk"), snapshots.lake.quarantine("credit_risk")):
-        os.utime(area / "snapshot=running", (later, later))
+        for path in (area / "snapshot=running").rglob("*"):
+            os.utime(path, (later, later))
 
     assert snapshots.prune(2, lambda _: None) == ["dead"]
 
@@ -194,3 +195,32 @@ def test_everything_below_a_folder_can_be_made_durable(tmp_path: Path) -> None:
     (folder / "file").write_text("rows")
 
     make_durable(tmp_path / "a" / "b")
+
+
+def test_an_earlier_day_never_becomes_current_by_being_published_later(snapshots: Snapshots) -> None:
+    today = publish(snapshots, "today", 9)
+    attempt = begin(snapshots, "backfill")
+    backfill = manifest_of(snapshots, "backfill", attempt, 3)
+    with snapshots.publishing("backfill", attempt):
+        assert not snapshots.supersedes(backfill)
+        assert snapshots.publish(backfill) is False
+    assert snapshots.current() == today
+    assert snapshots.get("backfill") == backfill
+
+
+def test_a_check_counts_as_news_and_an_older_one_does_not(snapshots: Snapshots) -> None:
+    assert snapshots.checked_at() is None
+    manifest = publish(snapshots, "a", 2)
+    assert snapshots.checked_at() == manifest.created_at
+    later = manifest.created_at + dt.timedelta(days=3)
+    snapshots.note_check(later)
+    assert snapshots.checked_at() == later
+    newer = publish(snapshots, "b", 9)
+    assert snapshots.checked_at() == newer.created_at
+
+
+def test_a_manifest_of_before_the_digests_is_read(snapshots: Snapshots) -> None:
+    manifest = publish(snapshots, "a", 1)
+    content = manifest.model_dump_json(exclude={"transform", "inputs", "online_sha256"})
+    snapshots.lake.put(snapshots.pointer, content.encode())
+    assert snapshots.current() == manifest
