@@ -8,6 +8,8 @@ TRAIN_TASK = "train_candidates"
 """Its result (XCom) is the verdict that ``python -m training train`` prints."""
 APPROVE_TASK = "approve"
 PROMOTE_TASK = "promote_champion"
+REPORT_TASK = "report_result"
+"""The last task of each pipeline. Its result (XCom) is a ``FeaturesReport`` or a ``TrainingReport``, as JSON."""
 
 
 def features_dag(use_case: str) -> str:
