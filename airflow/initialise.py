@@ -16,7 +16,7 @@ def migrate() -> None:
 
     from airflow import settings  # noqa: PLC0415
 
-    settings.initialize()
+    settings.initialize()  # type: ignore[no-untyped-call]
     db.upgradedb()
 
 

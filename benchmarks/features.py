@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def measure(work: Work, stages: tuple[str, ...], runs: int) -> dict[str, float]:
     if runs:
         for _ in range(WARM_UPS - 1):
             work("write")
-        upto = {stage: statistics.median(timed(lambda s=stage: work(s)) for _ in range(runs)) for stage in stages}
+        upto = {stage: statistics.median(timed(partial(work, stage)) for _ in range(runs)) for stage in stages}
         before = 0.0
         for stage in stages:
             result[stage] = max(0.0, upto[stage] - before)
@@ -257,14 +258,15 @@ def run_child(name: str, source: Path, target: Path, runs: int, platform: dict[s
     output, errors = child.communicate()
     if child.returncode:
         raise SystemExit(f"{name} failed:\n{output}\n{errors[-4000:]}")
-    return json.loads(output.splitlines()[-1]) | {"cold": wall, "cpu": sum(cpu.values()), "peak_mb": peak / 2**20}
+    printed: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return printed | {"cold": wall, "cpu": sum(cpu.values()), "peak_mb": peak / 2**20}
 
 
 def _children(process: Any) -> list[Any]:
     import psutil
 
     try:
-        return process.children(recursive=True)
+        return list(process.children(recursive=True))
     except psutil.Error:
         return []
 
@@ -284,7 +286,7 @@ def differing_rows(one: Path, other: Path) -> int:
     columns = "loan_id, id, loan_date::DATE, * EXCLUDE (loan_id, id, loan_date)"
     first, second = (f"SELECT {columns} FROM read_parquet('{path}/*.parquet')" for path in (one, other))
     pairs = ((first, second), (second, first))
-    return sum(duckdb.sql(f"SELECT count(*) FROM (({a}) EXCEPT ALL ({b}))").fetchall()[0][0] for a, b in pairs)
+    return sum(duckdb.execute(f"SELECT count(*) FROM (({a}) EXCEPT ALL ({b}))").fetchall()[0][0] for a, b in pairs)
 
 
 def report(rows: int, cold: dict[str, list[dict[str, Any]]], warm: dict[str, dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.table import Service, is_usable, services

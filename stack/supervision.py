@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from mlops_platform.errors import PlatformError

@@ -12,7 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 def cells(path: Path) -> list[nbformat.NotebookNode]:
-    content: list[nbformat.NotebookNode] = nbformat.read(path, as_version=4).cells
+    content: list[nbformat.NotebookNode] = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
     return content
 
 
@@ -26,7 +26,8 @@ def test_there_is_one_for_each_way_to_use_the_platform() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_a_valid_notebook_of_python_that_parses(path: Path) -> None:
-    nbformat.validate(nbformat.read(path, as_version=nbformat.NO_CONVERT))
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
+    nbformat.validate(notebook)
     for cell in cells(path):
         if cell.cell_type == "code":
             ast.parse(cell.source, filename=f"{path.name}:{cell.id}")

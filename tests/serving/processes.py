@@ -97,8 +97,8 @@ class Registry:
     def clear(self, use_case: str) -> None:
         self._client.request("DELETE", f"{self.url}/api/2.0/mlflow/registered-models/delete", json={"name": use_case})
 
-    def _call(self, path: str, content: dict[str, object]) -> dict[str, dict[str, str]]:
+    def _call(self, path: str, content: dict[str, object]) -> dict[str, dict[str, Any]]:
         answer = self._client.post(f"{self.url}/api/2.0/mlflow/{path}", json=content)
         answer.raise_for_status()
-        found: dict[str, dict[str, dict[str, str]]] = answer.json()
-        return found  # type: ignore[return-value]
+        found: dict[str, dict[str, Any]] = answer.json()
+        return found

@@ -75,15 +75,15 @@ async def test_a_prediction_is_scikit_learns_own(
 ) -> None:
     method, path = request_line.split()
     async with serve(installation) as (client, _):
-        body = {"json": {"id": entity_id}} if method == "POST" else {}
-        answer = await client.request(method, path.format(id=entity_id), **body)
+        body = {"id": entity_id} if method == "POST" else None
+        answer = await client.request(method, path.format(id=entity_id), json=body)
     probability = expected_probability(forest, entity_id)
     found = answer.json()
     assert without_request_id(found) == {
         "id": entity_id,
         "prediction": int(probability >= THRESHOLD),
         "probability": pytest.approx(probability, abs=1e-9),
-        "feature_date": next(row.feature_date for row in ROWS if row.entity_id == entity_id).isoformat(),
+        "feature_date": next(str(row.feature_date) for row in ROWS if row.entity_id == entity_id),
         "stale": False,
         "variant": "champion",
         "model_version": "1",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stack.bare import bootstrap
+from stack.bare.installation import Refused
 
 PROGRAM = b"#!/bin/sh\necho uv\n"
 
@@ -67,12 +68,12 @@ def test_the_program_is_taken_out_of_the_wheel(index: Path, wheel: tuple[str, by
 def test_a_wheel_with_other_bytes_is_refused(index: Path, wheel: tuple[str, bytes], tmp_path: Path) -> None:
     name, content = wheel
     publish(index, name, content, "0" * 64)
-    with pytest.raises(bootstrap.Refused, match="what arrived is not what the index names"):
+    with pytest.raises(Refused, match="what arrived is not what the index names"):
         bootstrap._fetch_uv(tmp_path / "bin" / "uv")
     assert not (tmp_path / "bin").exists()
 
 
 def test_an_index_without_a_wheel_for_this_machine_says_so(index: Path, tmp_path: Path) -> None:
     publish(index, f"uv-{bootstrap.UV_VERSION}-py3-none-win_arm64.whl", b"", "00")
-    with pytest.raises(bootstrap.Refused, match=f"has no uv {bootstrap.UV_VERSION} for this machine"):
+    with pytest.raises(Refused, match=f"has no uv {bootstrap.UV_VERSION} for this machine"):
         bootstrap._fetch_uv(tmp_path / "uv")

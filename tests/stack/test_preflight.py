@@ -77,7 +77,7 @@ def test_python(version: tuple[int, ...], uv_is_there: bool, expected: Finding |
 
 
 def test_an_old_java_matters_only_where_none_can_be_brought() -> None:
-    old = [(Path("/opt/jdk8/bin/java"), 8)]
+    old: list[tuple[Path, int | None]] = [(Path("/opt/jdk8/bin/java"), 8)]
     assert preflight.check_java(old, can_be_brought=True) is None
     assert preflight.check_java([*old, (Path("/usr/bin/java"), 17)], can_be_brought=False) is None
     assert str(preflight.check_java(old, can_be_brought=False)) == (

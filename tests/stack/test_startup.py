@@ -1,5 +1,6 @@
 """Services started by a real supervisor, in their order, with small programs in their place."""
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_services_start_in_order_and_stop(settings: PlatformSettings, table: Tab
 def test_a_service_past_its_deadline_is_named_with_the_end_of_its_log(settings: PlatformSettings, table: Table) -> None:
     command = script(settings, "slow.sh", "echo warming up; exec sleep 600")
 
-    def usable(settings: PlatformSettings, _since: float) -> bool:
+    def usable(settings: PlatformSettings, _since: dt.datetime) -> bool:
         wait_until((settings.state_dir / "log" / "slow.log").read_text, "it wrote to its log")
         return False
 

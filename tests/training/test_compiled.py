@@ -96,6 +96,7 @@ def test_awkward_rows_try_nulls_bounds_and_the_unseen(credit_risk: UseCase) -> N
     use_case = credit_risk.model_copy(update={"features": (TOWN, credit_risk.features[0])})
     inputs = pd.DataFrame({"town": np.array(["Rome", "Oslo"], dtype=object), "age": [30.0, 40.0]})
     rows = awkward_rows(inputs, use_case)
+    assert isinstance(rows, pd.DataFrame)
     assert rows.town.tolist()[:4] == ["", "Rome", "Oslo", "never seen before"]
     assert rows.age.iloc[4:12].fillna(-1).tolist() == [-1, 0, -1e30, 1e30, 30, 40, 0, 130]
     assert (rows.town.iloc[12], np.isnan(rows.age.iloc[12])) == ("", True)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -43,6 +44,7 @@ def test_strings_make_a_frame_and_their_nulls_empty_strings(tmp_path: Path, cred
     table = credit_risk_rows(credit_risk, 3).sort_by("loan_id").append_column("town", pa.array(["Rome", None, "Oslo"]))
     dataset = read(write_parquet(tmp_path / "features", table), with_town)
     ages = [float(age) for age in table.column("age").to_pylist()]
+    assert isinstance(dataset.inputs, pd.DataFrame)
     assert dataset.inputs.to_dict("list") == {"town": ["Rome", "", "Oslo"], "age": ages}
 
 

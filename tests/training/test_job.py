@@ -1,7 +1,7 @@
 import pytest
 
-from mlops_platform.errors import ModelError, PlatformError
-from mlops_platform.use_case.find import UnknownUseCase, file_of
+from mlops_platform.errors import ModelError, PlatformError, UnknownUseCase
+from mlops_platform.use_case.find import file_of
 from mlops_platform.use_case.spec import UseCase
 from training import families
 from training.job import TrainingJob, from_hyperparameters

@@ -33,11 +33,11 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory, mlflow_url: str, snapshot: Path, random_snapshot: Path
 ) -> Trained:
     folder, registry = tmp_path_factory.mktemp("models"), Registry(mlflow_url)
-    verdicts = [
+    first, second, rejected = (
         train.run(a_job(run, families="logistic_regression"), data, folder / run, registry)
         for run, data in (("run-1", snapshot), ("run-2", snapshot), ("run-3", random_snapshot))
-    ]
-    return Trained(*verdicts, folder=folder)
+    )
+    return Trained(first, second, rejected, folder)
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def test_a_candidate_is_a_version_with_its_folder_metrics_and_tags(
         "manifest_sha256": model_manifest.manifest_sha256(folder),
         "quality_gate": "accepted",
     }
+    assert version.run_id is not None
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["average_precision"] == trained.first.metrics["average_precision"]
@@ -153,6 +154,7 @@ def test_files_that_are_not_those_registered_are_not_promoted(
     trained: Trained, client: MlflowClient, registry: Registry, credit_risk: UseCase, tmp_path: Path
 ) -> None:
     source = client.get_model_version("credit_risk", trained.second.model_version)
+    assert source.run_id is not None
     forged = tmp_path / "model"
     shutil.copytree(trained.folder / "run-2" / "logistic_regression", forged)
     (forged / "model.joblib").write_bytes(b"evil")
@@ -184,6 +186,7 @@ def test_a_champion_that_cannot_be_verified_is_said_and_not_compared(
     trained: Trained, client: MlflowClient, registry: Registry, snapshot: Path, tmp_path: Path
 ) -> None:
     first = client.get_model_version("credit_risk", trained.first.model_version)
+    assert first.source is not None
     foreign = client.create_model_version("credit_risk", first.source, run_id=first.run_id).version
     client.set_registered_model_alias("credit_risk", "champion", foreign)
     verdict = train.run(a_job("run-4", families="logistic_regression"), snapshot, tmp_path, registry)

@@ -76,7 +76,12 @@ class InHive:
         self._run(f"DROP TABLE IF EXISTS {tables.history_table(SPEC)}")
 
     def _row(self, at: int, known: FeatureRow) -> dict[str, Any]:
-        keys = {SPEC.row_key: at, SPEC.entity_key: int(known.entity_id), SPEC.event_time: known.feature_date}
+        assert SPEC.event_time is not None
+        keys: dict[str, Any] = {
+            SPEC.row_key: at,
+            SPEC.entity_key: int(known.entity_id),
+            SPEC.event_time: known.feature_date,
+        }
         return {**keys, **known.features, SPEC.label.name: 0, "is_latest": 1}
 
     def _run(self, *statements: str) -> None:

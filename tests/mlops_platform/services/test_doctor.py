@@ -113,7 +113,7 @@ def test_a_stopped_platform_is_one_finding(settings: PlatformSettings, monkeypat
 
 @pytest.mark.usefixtures("sound")
 def test_a_full_disk(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Disk(10, 9, 1024**3))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Disk(10, 9, 1024**3))
     (found,) = examine(settings, NOW)
     assert (found.subject, found.what) == ("disk", f"1.0 GiB are free at {settings.state_dir}, 2 are needed")
 

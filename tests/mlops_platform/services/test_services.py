@@ -115,11 +115,14 @@ def test_stopping_what_does_not_run_stops_nothing(settings: PlatformSettings) ->
 def test_leftovers_of_a_killed_supervisor_are_stopped_and_nothing_else(settings: PlatformSettings) -> None:
     environment = {**os.environ, "MLOPS_STARTED_BY": str(settings.state_dir)}
     # a process that echoes has begun; before that the kernel may not show its environment yet
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    leftover = subprocess.Popen(["cat"], env=environment, **pipes)
-    bystander = subprocess.Popen(["cat"], **pipes)
+    leftover, bystander = (
+        subprocess.Popen(["cat"], env=started, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for started in (environment, None)
+    )
     try:
         for process in (leftover, bystander):
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.write("here\n")
             process.stdin.flush()
             assert process.stdout.readline() == "here\n"
