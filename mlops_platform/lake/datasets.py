@@ -1,27 +1,24 @@
 """Raw datasets: what arrived, byte for byte, under numbered versions.
 
-``raw/<use_case>/version=<n>/`` holds the file and ``manifest.json``. A version appears whole or not at all and
-never changes; the same bytes are stored once.
+``raw/<use_case>/version=<n>/`` has the file and, written last, ``manifest.json``: a version appears whole or not at
+all, and never changes. The same bytes are stored once.
 """
 
 import datetime as dt
 import hashlib
-import os
 import re
-import shutil
-import uuid
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from mlops_platform.errors import RawDataError
-from mlops_platform.files import locked, sync_folder, write_text
+from mlops_platform.errors import LakeError, RawDataError
+from mlops_platform.lake import layout
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.raw_file import count_rows, is_gzip
 from mlops_platform.use_case.spec import UseCase
 
 _CHUNK = 1024 * 1024
-_DRAFT_PREFIX = ".arriving-"
+_MANIFEST = "manifest.json"
 
 
 class DatasetManifest(BaseModel):
@@ -39,20 +36,26 @@ class DatasetManifest(BaseModel):
     arrived_at: dt.datetime
     source: str
 
-    _folder: Path = PrivateAttr(default=Path())
+    _root: Path = PrivateAttr(default=Path())
+
+    @property
+    def key(self) -> str:
+        """Of the CSV, plain or gzipped."""
+        return f"{_version_prefix(self.use_case, self.version)}/{self.file_name}"
 
     @property
     def file(self) -> Path:
-        """The CSV, plain or gzipped."""
-        return self._folder / self.file_name
+        """Goes with the paths."""
+        return self._root / self.key
 
 
 class Datasets:
     """The raw datasets of one use case."""
 
     def __init__(self, lake: Lake, use_case: UseCase) -> None:
+        self._lake = lake
         self._use_case = use_case
-        self._folder = lake.raw(use_case.name)
+        self._prefix = layout.raw(use_case.name)
 
     def add(self, source: Path) -> DatasetManifest:
         """Store a file as the next version; a file whose bytes are a version already is that version.
@@ -66,10 +69,11 @@ class Datasets:
             what = "is no regular file" if source.exists() else "does not exist"
             raise RawDataError(f"{source} {what}", remedy="name one CSV file")
         try:
-            return self._add_locked(source)
+            with self._lake.lease(self._prefix), self._lake.scratch() as folder:
+                return self._add(source, folder / "copy")
         except OSError as error:
             raise RawDataError(
-                f"{source} could not be stored: {error.strerror} ({error.filename or self._folder})",
+                f"{source} could not be stored: {error.strerror} ({error.filename or self._prefix})",
                 remedy="see that you may read the file and that the disk has room for it, and add it again",
             ) from None
 
@@ -107,84 +111,68 @@ class Datasets:
             RawDataError: they are missing, or changed after they arrived.
         """
         remedy = "add the file again; versions are never edited"
-        if not manifest.file.is_file():
-            raise RawDataError(f"{manifest.file} is missing", remedy=remedy)
-        found = _sha256(manifest.file)
+        try:
+            with self._lake.open(manifest.key) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        except LakeError:
+            raise RawDataError(f"{manifest.key} is missing", remedy=remedy) from None
         if found != manifest.sha256:
             raise RawDataError(
-                f"{manifest.file} was changed after it arrived: its sha256 is {found}, expected {manifest.sha256}",
+                f"{manifest.key} was changed after it arrived: its sha256 is {found}, expected {manifest.sha256}",
                 remedy=remedy,
             )
 
-    def _add_locked(self, source: Path) -> DatasetManifest:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._folder / ".lock"):
-            # the lock is ours, so whoever left these is dead
-            for leftover in self._folder.glob(f"{_DRAFT_PREFIX}*"):
-                shutil.rmtree(leftover)
-            draft = self._folder / f"{_DRAFT_PREFIX}{uuid.uuid4().hex}"
-            draft.mkdir()
-            try:
-                return self._add(source, draft)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-
-    def _add(self, source: Path, draft: Path) -> DatasetManifest:
-        copy = draft / "copy"
+    def _add(self, source: Path, copy: Path) -> DatasetManifest:
         digest = _copy(source, copy)
         for known in self.list():
             if known.sha256 == digest:
                 return known
-        rows = count_rows(copy, str(source), self._use_case)
-        file_name = "data.csv.gz" if is_gzip(copy) else "data.csv"
-        copy.rename(draft / file_name)
         manifest = DatasetManifest(
             use_case=self._use_case.name,
             version=(self._versions() or (0,))[-1] + 1,
-            file_name=file_name,
+            file_name="data.csv.gz" if is_gzip(copy) else "data.csv",
             sha256=digest,
-            size_bytes=(draft / file_name).stat().st_size,
-            rows=rows,
+            size_bytes=copy.stat().st_size,
+            rows=count_rows(copy, str(source), self._use_case),
             columns=self._use_case.raw_columns,
             arrived_at=dt.datetime.now(dt.UTC),
             source=source.name,
         )
-        write_text(draft / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
-        draft.rename(self._version_folder(manifest.version))
-        sync_folder(self._folder)
+        prefix = _version_prefix(manifest.use_case, manifest.version)
+        self._lake.delete(prefix)  # the lease is ours, so whoever left a file without a manifest is dead
+        self._lake.add(manifest.key, copy)
+        self._lake.write_once(f"{prefix}/{_MANIFEST}", (manifest.model_dump_json(indent=2) + "\n").encode())
         return self._read(manifest.version)
 
-    def _version_folder(self, version: int) -> Path:
-        return self._folder / f"version={version}"
-
     def _versions(self) -> tuple[int, ...]:
-        matches = (re.fullmatch(r"version=(\d+)", path.name) for path in self._folder.glob("version=*"))
-        return tuple(sorted(int(match.group(1)) for match in matches if match))
+        matches = (re.fullmatch(r"version=(\d+)", name) for name in self._lake.folders(self._prefix))
+        numbers = sorted(int(match.group(1)) for match in matches if match)
+        return tuple(number for number in numbers if self._lake.exists(self._manifest_key(number)))
+
+    def _manifest_key(self, version: int) -> str:
+        return f"{_version_prefix(self._use_case.name, version)}/{_MANIFEST}"
 
     def _read(self, version: int) -> DatasetManifest:
-        folder = self._version_folder(version)
+        key = self._manifest_key(version)
         try:
-            manifest = DatasetManifest.model_validate_json((folder / "manifest.json").read_bytes())
-        except (OSError, ValidationError) as error:
+            manifest = DatasetManifest.model_validate_json(self._lake.read(key))
+        except ValidationError as error:
             raise RawDataError(
-                f"{folder} has no readable manifest ({error})", remedy="remove the folder and add the file again"
+                f"{key} is no readable manifest ({error})", remedy="remove the version and add the file again"
             ) from None
-        manifest._folder = folder
+        manifest._root = self._lake.root
         return manifest
 
 
+def _version_prefix(use_case: str, version: int) -> str:
+    return f"{layout.raw(use_case)}/version={version}"
+
+
 def _copy(source: Path, target: Path) -> str:
-    """Copy durably; returns the sha256 of what was copied."""
+    """Copies; returns the sha256 of what was copied."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("wb") as writer:
         while chunk := reader.read(_CHUNK):
             digest.update(chunk)
             writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
     return digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

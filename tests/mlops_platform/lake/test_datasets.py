@@ -205,4 +205,17 @@ def test_a_killed_arrival_leaves_no_version_and_its_draft_goes_with_the_next(
     assert subprocess.run(command, check=False).returncode == -9
     assert datasets.latest() is None
     assert datasets.add(arrived).version == 1
+    assert [path.name for path in (tmp_path / "lake/.scratch").iterdir() if path.is_dir()] == []
     assert sorted(path.name for path in (tmp_path / "lake/raw/credit_risk").iterdir()) == [".lock", "version=1"]
+
+
+def test_a_file_without_a_manifest_is_no_version_and_gives_way(
+    datasets: Datasets, arrived: Path, header: str, tmp_path: Path
+) -> None:
+    left = tmp_path / "lake/raw/credit_risk/version=1/data.csv"
+    left.parent.mkdir(parents=True)
+    left.write_text("of a process that was killed before it wrote the manifest")
+    assert datasets.latest() is None
+    arrived.write_text(header + ROW)
+    assert datasets.add(arrived).version == 1
+    datasets.verify(datasets.get(1))
