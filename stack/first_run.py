@@ -16,7 +16,7 @@ from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
-from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.online_store.published import published_store
 from mlops_platform.pipelines.follow import run_pipeline
 from mlops_platform.settings import PlatformSettings, load_settings
 from stack.summary import summary
@@ -81,14 +81,12 @@ def prediction_for_real_id(settings: PlatformSettings) -> tuple[str, str]:
         PlatformError: it has not within ``SERVED_DEADLINE`` seconds.
     """
     use_case = settings.serving_default_use_case
-    manifest = Snapshots(Lake(settings.lake_root), use_case).current()
+    lake = Lake(settings.lake_root)
+    manifest = Snapshots(lake, use_case).current()
     if manifest is None:
         raise PlatformError(f"{use_case} has no published snapshot", remedy=f"mlops run {use_case} features --wait")
-    store = EmbeddedStore(settings.lake_root / manifest.online_path, manifest.snapshot)
-    try:
+    with published_store(lake, manifest) as store:
         (entity_id,) = store.sample(1)
-    finally:
-        store.close()
     path = f"/predict/{entity_id}"
     url = settings.serving_url + path
     end = time.monotonic() + SERVED_DEADLINE

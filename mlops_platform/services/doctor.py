@@ -11,10 +11,11 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.lake.tables import latest_view
 from mlops_platform.models.registry import version_by_alias
-from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.online_store.published import published_store
 from mlops_platform.services.status import service_states
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case.find import all_use_cases
+from mlops_platform.use_case.find import find_use_cases
+from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 
 LEAST_FREE_DISK = 2 * 1024**3
@@ -44,17 +45,22 @@ def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
     findings += _disk(settings)
     if states["airflow-api-server"]:
         findings += _dag_files(settings)
-    for use_case in all_use_cases():
-        manifest = None
+    use_cases = find_use_cases()
+    findings += [Finding(f"use case {error.name}", error.what, error.remedy) for error in use_cases.broken]
+    lake = Lake(settings.lake_root)
+    for use_case in use_cases.usable:
+        manifest = checked_at = None
         try:
-            manifest = Snapshots(Lake(settings.lake_root), use_case.name).current()
+            snapshots = Snapshots(lake, use_case.name)
+            manifest, checked_at = snapshots.current(), snapshots.checked_at()
         except PlatformError as error:
             findings.append(Finding(use_case.name, error.what, error.remedy))
         if manifest is not None:
-            findings += _snapshot(settings, use_case, manifest, now)
+            findings += _age(use_case, manifest, checked_at or manifest.created_at, now)
+            findings += _snapshot(lake, use_case, manifest)
             findings += _redis(settings, use_case, manifest)
             if states["hive-server"]:
-                findings += _hive(settings, use_case, manifest)
+                findings += _hive(settings, lake, use_case, manifest)
             if states["mlflow"]:
                 findings += _champion(settings, use_case)
     return findings
@@ -82,29 +88,34 @@ def _dag_files(settings: PlatformSettings) -> Iterator[Finding]:
         yield Finding("airflow", f"a DAG file cannot be read: {broken}", "correct the file; Airflow reads it again")
 
 
-def _snapshot(
-    settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest, now: dt.datetime
-) -> Iterator[Finding]:
-    again = f"publish anew: mlops run {use_case.name} features"
-    subject = f"{use_case.name} snapshot {manifest.snapshot}"
-    if not (settings.lake_root / manifest.features_path).is_dir():
-        yield Finding(subject, f"its folder {manifest.features_path} is missing", again)
-    if manifest.spec_hash != use_case.spec_hash:
-        yield Finding(subject, "it was computed for another version of the use case's spec", again)
-    age = now - manifest.created_at
+def _age(use_case: UseCase, manifest: SnapshotManifest, checked_at: dt.datetime, now: dt.datetime) -> Iterator[Finding]:
+    age = now - checked_at
     if age > dt.timedelta(days=use_case.stale_after_days):
-        yield Finding(subject, f"it is {age.days} days old, {use_case.stale_after_days} are allowed", again)
+        what = f"no run has looked for newer data for {age.days} days, {use_case.stale_after_days} are allowed"
+        yield Finding(_subject(use_case, manifest), what, f"run the pipeline: mlops run {use_case.name} features")
+
+
+def _snapshot(lake: Lake, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
+    again = f"publish anew: mlops run {use_case.name} features --force"
+    subject = _subject(use_case, manifest)
+    if not lake.exists(manifest.features_path):
+        yield Finding(subject, f"its features {manifest.features_path} are missing", again)
+    # one of before there were fingerprints has its spec's digest by another formula
+    if manifest.transform is not None and manifest.spec_hash != use_case.spec_hash:
+        yield Finding(subject, "it was computed for another version of the use case's spec", again)
+    if manifest.transform not in (None, transform_fingerprint(use_case.name)):
+        yield Finding(subject, "it was computed by other formulas than those of features.py", again)
     try:
-        store = EmbeddedStore(settings.lake_root / manifest.online_path, manifest.snapshot)
+        with published_store(lake, manifest) as store:
+            if len(store) != manifest.entities:
+                what = f"the online store holds {len(store)} entities, the snapshot has {manifest.entities}"
+                yield Finding(subject, what, again)
     except PlatformError as error:
         yield Finding(subject, error.what, again)
-        return
-    try:
-        if len(store) != manifest.entities:
-            what = f"the online store holds {len(store)} entities, the snapshot has {manifest.entities}"
-            yield Finding(subject, what, again)
-    finally:
-        store.close()
+
+
+def _subject(use_case: UseCase, manifest: SnapshotManifest) -> str:
+    return f"{use_case.name} snapshot {manifest.snapshot}"
 
 
 def _redis(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
@@ -119,7 +130,7 @@ def _redis(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotMani
         yield Finding(f"{use_case.name} in Redis", error.what, error.remedy)
 
 
-def _hive(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
+def _hive(settings: PlatformSettings, lake: Lake, use_case: UseCase, manifest: SnapshotManifest) -> Iterator[Finding]:
     from mlops_platform.online_store.hive import HiveStore  # noqa: PLC0415 - not every image has PyHive
 
     subject = latest_view(use_case)
@@ -130,19 +141,16 @@ def _hive(settings: PlatformSettings, use_case: UseCase, manifest: SnapshotManif
             what = f"the view shows the snapshot {hive.snapshot}, published is {manifest.snapshot}"
             yield Finding(subject, what, f"point the views at it again: {publish}")
             return
-        store = EmbeddedStore(settings.lake_root / manifest.online_path, manifest.snapshot)
-        try:
+        with published_store(lake, manifest) as store:
             ids = store.sample(SAMPLED_IDS)
             online = store.get_many(ids)
-        finally:
-            store.close()
         different = [id_ for id_, row, other in zip(ids, online, hive.get_many(ids), strict=True) if row != other]
     except PlatformError as error:
         yield Finding(subject, error.what, error.remedy)
         return
     if different:
         what = f"{len(different)} of {len(ids)} sampled ids have other features online than in Hive"
-        yield Finding(subject, what, f"publish anew: mlops run {use_case.name} features")
+        yield Finding(subject, what, f"publish anew: mlops run {use_case.name} features --force")
 
 
 def _champion(settings: PlatformSettings, use_case: UseCase) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
+from mlops_platform.errors import BrokenUseCase
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.online_store import embedded
@@ -18,6 +19,8 @@ from mlops_platform.services import doctor
 from mlops_platform.services.doctor import Finding, examine
 from mlops_platform.services.status import ServiceStatus
 from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case.find import UseCases, find_use_cases
+from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 from tests.redis_server import redis_server
 from tests.scripted_server import ScriptedServer
@@ -58,7 +61,8 @@ def sound(
     server.on("POST", "/auth/token", {"access_token": "t"})
     server.on("GET", "/api/v2/importErrors", {"import_errors": []})
     server.on("GET", MODEL, {"registered_model": {"aliases": [{"alias": "champion", "version": "1"}]}})
-    snapshots = Snapshots(Lake(settings.lake_root), credit_risk.name)
+    lake = Lake(settings.lake_root)
+    snapshots = Snapshots(lake, credit_risk.name)
     attempt = snapshots.claim("s1")
     manifest = SnapshotManifest(
         snapshot="s1",
@@ -68,13 +72,14 @@ def sound(
         run_date=dt.date(2026, 1, 4),
         created_at=dt.datetime(2026, 1, 4, tzinfo=dt.UTC),
         spec_hash=credit_risk.spec_hash,
+        transform=transform_fingerprint(credit_risk.name),
         rows=9,
         entities=3,
-        features_path=str(snapshots.features_folder("s1", attempt).relative_to(settings.lake_root)),
-        online_path=str(snapshots.online_file("s1", attempt).relative_to(settings.lake_root)),
+        features_path=snapshots.features_key("s1", attempt),
+        online_path=snapshots.online_key("s1", attempt),
         quality=Quality(rows_read=9, rows_valid=9, rows_quarantined=0),
     )
-    snapshots.features_folder("s1", attempt).mkdir()
+    lake.put(f"{manifest.features_path}/part.parquet", b"rows")
     embedded.build(settings.lake_root / manifest.online_path, ROWS)
     with snapshots.publishing("s1", attempt):
         snapshots.publish(manifest)
@@ -127,9 +132,9 @@ def test_a_dag_file_that_cannot_be_read(settings: PlatformSettings, server: Scri
 
 
 def test_files_of_the_snapshot_that_are_gone(sound: SnapshotManifest, settings: PlatformSettings) -> None:
-    (settings.lake_root / sound.features_path).rmdir()
-    again = "publish anew: mlops run credit_risk features"
-    missing = f"its folder {sound.features_path} is missing"
+    Lake(settings.lake_root).delete(sound.features_path)
+    again = "publish anew: mlops run credit_risk features --force"
+    missing = f"its features {sound.features_path} are missing"
     assert examine(settings, NOW) == [Finding("credit_risk snapshot s1", missing, again)]
 
 
@@ -144,7 +149,33 @@ def test_an_online_store_with_other_entities(sound: SnapshotManifest, settings: 
 @pytest.mark.usefixtures("sound")
 def test_a_snapshot_that_is_too_old(settings: PlatformSettings) -> None:
     (found,) = examine(settings, NOW + dt.timedelta(days=7))
-    assert found.what == "it is 8 days old, 7 are allowed"
+    assert found.what == "no run has looked for newer data for 8 days, 7 are allowed"
+    Snapshots(Lake(settings.lake_root), "credit_risk").note_check(NOW + dt.timedelta(days=6))
+    assert examine(settings, NOW + dt.timedelta(days=7)) == [], "a run has found that there is none"
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"spec_hash": "0" * 64}, "it was computed for another version of the use case's spec"),
+        ({"transform": "0" * 64}, "it was computed by other formulas than those of features.py"),
+        ({"transform": None, "spec_hash": "0" * 64}, None),
+    ],
+)
+def test_a_snapshot_of_another_spec_or_other_formulas(
+    sound: SnapshotManifest, settings: PlatformSettings, changed: dict[str, str], what: str | None
+) -> None:
+    Snapshots(Lake(settings.lake_root), "credit_risk").make_current(sound.model_copy(update=changed))
+    assert [finding.what for finding in examine(settings, NOW)] == ([] if what is None else [what])
+
+
+def test_a_broken_use_case_is_found(
+    sound: SnapshotManifest, settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = BrokenUseCase("titanic", "spec.py, line 3: NameError: x", remedy="correct it")
+    found = find_use_cases()
+    monkeypatch.setattr(doctor, "find_use_cases", lambda: UseCases(found.usable, (broken,)))
+    assert examine(settings, NOW) == [Finding("use case titanic", "spec.py, line 3: NameError: x", "correct it")]
 
 
 @pytest.mark.usefixtures("sound")
