@@ -18,7 +18,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
-from mlops_platform.models.registry import versions
+from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.pipelines.follow import (
     FeaturesResult,
     TrainingResult,
@@ -281,7 +281,8 @@ def rollback_snapshot(
 @models.command("list")
 def list_models(use_case: UseCaseArgument, *, json: Json = False) -> None:
     """List the registered versions, the newest first."""
-    found = versions(load_settings(), get_use_case(use_case).name)
+    with ModelRegistry(load_settings().mlflow_url) as registry:
+        found = registry.versions(get_use_case(use_case).name)
     rows = [{**dataclasses.asdict(one), "aliases": ", ".join(one.aliases)} for one in found]
     rows = [{**row, "family": row["tags"].get("family", "")} for row in rows]
     _show_rows(rows, ("version", "aliases", "family", "created_at"), json=json)

@@ -16,6 +16,7 @@ from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.online_store.published import published_store
 from mlops_platform.pipelines.follow import run_pipeline
 from mlops_platform.settings import PlatformSettings, load_settings
@@ -30,13 +31,8 @@ _POLL_SECONDS = 0.5
 
 def has_champion(settings: PlatformSettings, use_case: str) -> bool:
     """Whether the registry names a champion of the use case."""
-    answer = httpx.get(
-        f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/alias",
-        params={"name": use_case, "alias": "champion"},
-        trust_env=False,
-        timeout=30,
-    )
-    return answer.is_success
+    with ModelRegistry(settings.mlflow_url) as registry:
+        return CHAMPION in registry.aliases_of(use_case)
 
 
 def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, Path], report: Report) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn, update_registered_converter
@@ -28,8 +27,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
 from mlops_platform.models.manifest import CompiledInput, CompiledModel
+from mlops_platform.models.scorer import Scorer
 from mlops_platform.use_case.spec import UseCase
-from training.dataset import Inputs, is_numeric, select
+from training.dataset import Inputs, as_matrix, is_numeric
 from training.tree_ensemble import tree_ensemble
 
 ML_DOMAIN = "ai.onnx.ml"
@@ -124,27 +124,12 @@ def _translated(pipeline: Pipeline, use_case: UseCase) -> onnx.ModelProto:
     return model
 
 
-class CompiledScorer:
-    """A loaded compiled model."""
-
-    def __init__(self, model: bytes, description: CompiledModel) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._description = description
-
-    def score(self, inputs: Inputs) -> np.ndarray:
-        """The probability of class 1; shape ``(n,)``, float64."""
-        feeds = _feeds(inputs, self._description)
-        probabilities: np.ndarray = self._session.run([self._description.output], feeds)[0]
-        return probabilities[:, -1]
-
-
-def compare(expected: np.ndarray, scorer: CompiledScorer, inputs: Inputs, threshold: float) -> Parity:
+def compare(expected: np.ndarray, scorer: Scorer, inputs: Inputs, threshold: float) -> Parity:
     """Score these rows, all at once and the first ones singly, against scikit-learn's probabilities of class 1."""
-    found = scorer.score(inputs)
+    matrix = as_matrix(inputs)
+    found = scorer.score(matrix)
     singles = min(SINGLE_ROWS, len(expected))
-    alone = np.array([scorer.score(select(inputs, slice(row, row + 1)))[0] for row in range(singles)])
+    alone = np.array([scorer.score(matrix[row : row + 1])[0] for row in range(singles)])
     both = ((found, expected), (alone, expected[:singles]))
     return Parity(
         rows=len(expected),
@@ -170,7 +155,7 @@ def awkward_rows(inputs: Inputs, use_case: UseCase) -> Inputs:
     Numbers: null, 0, the bounds of the spec, the least and greatest value seen, and ±1e30. Strings: null, each allowed
     value, and one never seen.
     """
-    matrix = inputs if isinstance(inputs, np.ndarray) else inputs.to_numpy(dtype=object)
+    matrix = as_matrix(inputs)
     real = matrix[len(matrix) // 2]
     tried: list[list[Any]] = []
     for position, feature in enumerate(use_case.features):
@@ -194,12 +179,6 @@ def awkward_rows(inputs: Inputs, use_case: UseCase) -> Inputs:
     columns = list(zip(*rows, strict=True))
     kinds = [object if feature.type == "string" else np.float64 for feature in use_case.features]
     return pd.DataFrame({name: np.array(columns[i], dtype=kinds[i]) for i, name in enumerate(use_case.feature_names)})
-
-
-def _feeds(inputs: Inputs, description: CompiledModel) -> dict[str, np.ndarray]:
-    if isinstance(inputs, np.ndarray):
-        return {TENSOR_NAME: inputs}
-    return {tensor.name: inputs[list(tensor.features)].to_numpy() for tensor in description.inputs}
 
 
 def _imputer_shape(operator: Any) -> None:

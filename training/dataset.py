@@ -44,6 +44,11 @@ def select(inputs: Inputs, positions: Any) -> Inputs:
     return chosen
 
 
+def as_matrix(inputs: Inputs) -> np.ndarray:
+    """The inputs as the compiled model's scorer takes them: float64, or object where there are strings."""
+    return inputs if isinstance(inputs, np.ndarray) else inputs.to_numpy(dtype=object)
+
+
 def is_numeric(use_case: UseCase) -> bool:
     """Whether all features are numbers, so that one matrix holds them."""
     return all(feature.type != "string" for feature in use_case.features)

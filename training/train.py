@@ -24,10 +24,11 @@ from mlops_platform.errors import ModelError
 from mlops_platform.files import locked, write_text
 from mlops_platform.models import manifest as model_manifest
 from mlops_platform.models.manifest import COMPILED_FILE, GATE_FILE, METRICS_FILE, ModelManifest
+from mlops_platform.models.scorer import Scorer
 from mlops_platform.models.verdict import VERDICT_FILE, Verdict
 from mlops_platform.use_case.spec import Candidate
 from training import compiled, families, metrics, model_card, model_folder, plots
-from training.dataset import Dataset, Inputs, read
+from training.dataset import Dataset, Inputs, as_matrix, read
 from training.job import TrainingJob
 from training.metrics import Metrics
 from training.quality_gate import LOWER_IS_BETTER, Judgement, judge
@@ -149,7 +150,7 @@ def _champion_on(
         note = f"not compared with the champion, version {number}: {error.what}"
         log.warning(note)
         return number, None, note
-    score = compiled.CompiledScorer(model, manifest.compiled).score(holdout.inputs)
+    score = Scorer(model, manifest.compiled).score(as_matrix(holdout.inputs))
     return number, metrics.evaluate(holdout.label, score, manifest.threshold), None
 
 
@@ -160,7 +161,7 @@ def _fit(job: TrainingJob, candidate: Candidate, bench: _Bench, output: Path) ->
     pipeline = _fitted(job, candidate, bench.training)
     model = compiled.compile_pipeline(pipeline, use_case)
     score = _score(pipeline, bench.holdout.inputs)
-    scorer = compiled.CompiledScorer(model, compiled.describe(use_case))
+    scorer = Scorer(model, compiled.describe(use_case))
     report = _report(job, pipeline, score=score, scorer=scorer, threshold=threshold, bench=bench)
     judgement = judge(report.holdout, report.baseline, report.parity, use_case.gate, bench.champion)
     gate = Gate(judgement=judgement, champion_version=bench.champion_version, champion=bench.champion, note=bench.note)
@@ -208,7 +209,7 @@ def _report(
     pipeline: Pipeline,
     *,
     score: np.ndarray,
-    scorer: compiled.CompiledScorer,
+    scorer: Scorer,
     threshold: float,
     bench: _Bench,
 ) -> Report:

@@ -1,90 +1,298 @@
-"""What MLflow's model registry knows, over its REST API. A registered model has its use case's name."""
+"""MLflow's model registry over its REST API: the one client of every part. A registered model has its use case's name.
+
+``import mlflow`` costs 3.5 s and 170 MB in every process; what is needed here is plain HTTP.
+
+A version is known by the digest of its manifest (tag ``manifest_sha256``), never by its number alone: a registry that
+was reset counts from 1 again.
+"""
 
 import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import httpx
+from pydantic import ValidationError
 
-from mlops_platform.errors import PlatformError
-from mlops_platform.settings import PlatformSettings
+from mlops_platform.errors import ModelError, PlatformError
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import MANIFEST_FILE, ModelManifest
+from mlops_platform.use_case.spec import UseCase
 
 CHAMPION = "champion"
-_TIMEOUT = 30.0
+"""The alias of the version that answers."""
+CHALLENGER = "challenger"
+"""The alias of the version that answers a share of the ids, or predicts beside the champion."""
+PREVIOUS = "previous"
+"""The alias of the version that was champion before, for people; a rollback goes by the tag ``promoted_from``."""
+BEST = "best"
+"""The alias of the best version that ever was champion: what candidates must not fall behind. Never pruned."""
+
+MANIFEST_TAG = "manifest_sha256"
+"""The digest of the version's manifest, which holds those of all its files."""
+
+_VERSIONS_PER_PAGE = 1000
+_MODELS_PER_PAGE = 500
+_NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
-class RegistryError(PlatformError):
-    """MLflow cannot be reached, or refuses what it was asked."""
+class RegistryDown(PlatformError):
+    """The registry gave no usable answer. Another attempt may get one."""
+
+    transient = True
+
+
+class _Refused(Exception):
+    """MLflow understood, and says why not: ``code`` is its own."""
+
+    def __init__(self, code: str, said: str) -> None:
+        super().__init__(said)
+        self.code = code
 
 
 @dataclass(frozen=True)
 class ModelVersion:
     """One registered version, the aliases that point at it, and its tags."""
 
+    name: str
     version: str
     created_at: dt.datetime
+    run_id: str = ""
     aliases: tuple[str, ...] = ()
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def manifest_sha256(self) -> str:
+        """What identifies the model.
+
+        Raises:
+            ModelError: the version has no such tag, so nothing says which files are right.
+        """
+        if MANIFEST_TAG not in self.tags:
+            raise ModelError(
+                f"version {self.version} of {self.name} has no tag {MANIFEST_TAG}",
+                remedy="use a version that training registered",
+            )
+        return self.tags[MANIFEST_TAG]
 
 
-def versions(settings: PlatformSettings, use_case: str) -> list[ModelVersion]:
-    """Every version of the use case's model, the newest first; none before the first training.
+class ModelRegistry:
+    """Blocking calls, safe from several threads at once. Each fails with ``RegistryDown`` where MLflow does.
 
-    Raises:
-        RegistryError: MLflow does not answer.
+    Args:
+        timeout: seconds that any one step of a call may take (to connect, to get the next bytes).
     """
-    model = _ask(settings, "registered-models/get", {"name": use_case})
-    if model is None:
-        return []
-    query = {"filter": f"name = '{use_case}'", "max_results": 1000}
-    found = (_ask(settings, "model-versions/search", query) or {}).get("model_versions", [])
-    aliases: dict[str, list[str]] = {}
-    for entry in _aliases(model):
-        aliases.setdefault(str(entry["version"]), []).append(entry["alias"])
-    listed = [
-        ModelVersion(
-            version=str(entry["version"]),
-            created_at=dt.datetime.fromtimestamp(int(entry["creation_timestamp"]) / 1000, dt.UTC),
-            aliases=tuple(sorted(aliases.get(str(entry["version"]), []))),
-            tags={tag["key"]: tag["value"] for tag in entry.get("tags", [])},
+
+    def __init__(self, url: str, timeout: float = 30.0) -> None:
+        self._url = url.rstrip("/")
+        self._client = httpx.Client(timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def aliases(self) -> dict[str, dict[str, str]]:
+        """Version by alias, by registered model: of all use cases."""
+        pages = self._pages("registered-models/search", "registered_models", {"max_results": _MODELS_PER_PAGE})
+        return {model["name"]: _aliases_of(model) for model in pages}
+
+    def aliases_of(self, name: str) -> dict[str, str]:
+        """Version by alias of one registered model; none where there is no such model."""
+        try:
+            found = self._call("GET", "registered-models/get", params={"name": name})
+        except _Refused as error:
+            if error.code == _NOT_FOUND:
+                return {}
+            raise self._unusable(str(error)) from None
+        return _aliases_of(found["registered_model"])
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Every version, the newest first; none before the first training."""
+        aliases: dict[str, list[str]] = {}
+        for alias, version in self.aliases_of(name).items():
+            aliases.setdefault(version, []).append(alias)
+        # in the order in which they were made, so that a version made meanwhile shifts no page
+        query = {
+            "filter": f"name = '{name}'",
+            "max_results": _VERSIONS_PER_PAGE,
+            "order_by": "creation_timestamp ASC",
+        }
+        listed = [
+            _version(name, entry, aliases.get(str(entry["version"]), ()))
+            for entry in self._pages("model-versions/search", "model_versions", query)
+        ]
+        return sorted(listed, key=lambda one: int(one.version), reverse=True)
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version.
+
+        Raises:
+            ModelError: there is none of this number.
+        """
+        try:
+            found = self._call("GET", "model-versions/get", params={"name": name, "version": version})
+        except _Refused as error:
+            if error.code == _NOT_FOUND:
+                raise ModelError(
+                    f"{name} has no model version {version}", remedy=f"name one that `mlops models list {name}` shows"
+                ) from None
+            raise ModelError(str(error), remedy=f"see `mlops models list {name}`") from None
+        aliases = [alias for alias, of in self.aliases_of(name).items() if of == version]
+        return _version(name, found["model_version"], aliases)
+
+    def alias(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that the alias points at, None where there is no such model or alias."""
+        version = self.aliases_of(name).get(alias)
+        return None if version is None else self.version(name, version)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Make the alias point at the version, in one step."""
+        self._change("POST", "registered-models/alias", {"name": name, "alias": alias, "version": version})
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take the alias away; nothing is done where there is none."""
+        if alias in self.aliases_of(name):
+            self._change("DELETE", "registered-models/alias", {"name": name, "alias": alias})
+
+    def set_tag(self, name: str, version: str, key: str, value: str) -> None:
+        self._change("POST", "model-versions/set-tag", {"name": name, "version": version, "key": key, "value": value})
+
+    def delete_tag(self, name: str, version: str, key: str) -> None:
+        """Take the tag away; nothing is done where there is none."""
+        if key in self.version(name, version).tags:
+            self._change("DELETE", "model-versions/delete-tag", {"name": name, "version": version, "key": key})
+
+    def create_model(self, name: str) -> None:
+        """Register the model, unless it is there already."""
+        try:
+            self._call("POST", "registered-models/create", json={"name": name})
+        except _Refused as error:
+            if error.code != _EXISTS:
+                raise self._unusable(str(error)) from None
+
+    def create_version(self, name: str, source: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """A new version of a registered model, whose folder is the artifact folder ``source`` of the run."""
+        content = {
+            "name": name,
+            "source": source,
+            "run_id": run_id,
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        return _version(name, self._change("POST", "model-versions/create", content)["model_version"], ())
+
+    def download(self, name: str, version: str, file: str, target: Path) -> None:
+        """Copy one file of the version's model folder to ``target``.
+
+        Raises:
+            ModelError: the registry does not have it.
+        """
+        query = {"name": name, "version": version, "path": file}
+        try:
+            with self._client.stream("GET", f"{self._url}/model-versions/get-artifact", params=query) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    answer.read()
+                    raise self._no_artifact(answer, f"{file} of {name} version {version}")
+                with target.open("wb") as out:
+                    for part in answer.iter_bytes():
+                        out.write(part)
+        except httpx.HTTPError as error:
+            raise self._unusable(type(error).__name__) from error
+
+    def download_model(self, registered: ModelVersion, use_case: UseCase, folder: Path) -> ModelManifest:
+        """Copy a version's model folder into an empty one, and verify it against the registered digest.
+
+        Raises:
+            ModelError: it has no digest, its files are gone, or they are not what was registered, or of another spec.
+        """
+        digest = registered.manifest_sha256
+        self.download(registered.name, registered.version, MANIFEST_FILE, folder / MANIFEST_FILE)
+        # only a manifest that is the registered one is asked for names of files
+        for file in _files_listed(folder, digest):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            self.download(registered.name, registered.version, file, folder / file)
+        return model_manifest.verify(folder, use_case, digest)
+
+    def _pages(self, path: str, field_name: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        token = None
+        while True:
+            try:
+                page = self._call("GET", path, params={**query, **({"page_token": token} if token else {})})
+            except _Refused as error:
+                raise self._unusable(str(error)) from None
+            yield from page.get(field_name, [])
+            token = page.get("next_page_token")
+            if not token:
+                return
+
+    def _change(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
+        try:
+            return self._call(method, path, json=content)
+        except _Refused as error:
+            raise ModelError(str(error), remedy="see `mlops models list` for what there is") from None
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._client.request(method, f"{self._url}/api/2.0/mlflow/{path}", **arguments)
+            content = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise self._unusable(f"{path}: {str(error) or type(error).__name__}") from None
+        if answer.is_success:
+            return content
+        code = content.get("error_code") if isinstance(content, dict) else None
+        said = f"MLflow answered {answer.status_code} to {path}: {_message(content)}"
+        # without MLflow's own code it is not MLflow that speaks
+        if answer.is_client_error and code:
+            raise _Refused(code, said)
+        raise self._unusable(said)
+
+    def _no_artifact(self, answer: httpx.Response, subject: str) -> PlatformError:
+        if answer.is_client_error:
+            return ModelError(
+                f"the registry does not have {subject} (HTTP {answer.status_code})", remedy=model_manifest.REMEDY
+            )
+        return self._unusable(f"{subject}: HTTP {answer.status_code}")
+
+    def _unusable(self, found: str) -> RegistryDown:
+        return RegistryDown(
+            f"MLflow's registry at {self._url} does not answer ({found})", remedy="see that it runs: mlops status"
         )
-        for entry in found
-    ]
-    return sorted(listed, key=lambda one: int(one.version), reverse=True)
 
 
-def version_by_alias(settings: PlatformSettings, use_case: str, alias: str = CHAMPION) -> str | None:
-    """The version that the alias points at, None if there is no such model or alias.
-
-    Raises:
-        RegistryError: MLflow does not answer.
-    """
-    model = _ask(settings, "registered-models/get", {"name": use_case})
-    aliases = {} if model is None else {entry["alias"]: entry["version"] for entry in _aliases(model)}
-    return str(aliases[alias]) if alias in aliases else None
-
-
-def _aliases(model: Any) -> list[Any]:
-    found: list[Any] = model["registered_model"].get("aliases", [])
-    return found
-
-
-def _ask(settings: PlatformSettings, path: str, query: dict[str, Any]) -> Any:
-    """The answer, None where the registry says that there is no such thing."""
+def _files_listed(folder: Path, digest: str) -> list[str]:
+    found = model_manifest.manifest_sha256(folder)
+    if found != digest:
+        raise ModelError(
+            f"its manifest has the sha256 {found}, the registry says {digest}", remedy=model_manifest.REMEDY
+        )
     try:
-        with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
-            answer = client.get(f"{settings.mlflow_url}/api/2.0/mlflow/{path}", params=query)
-        content = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise RegistryError(
-            f"MLflow does not answer at {settings.mlflow_url} ({str(error) or type(error).__name__})",
-            remedy="see which services run with `mlops status`; start them with ./start.sh",
+        return sorted(ModelManifest.model_validate_json((folder / MANIFEST_FILE).read_bytes()).files)
+    except ValidationError as error:
+        raise ModelError(
+            f"its manifest is none of this version of the platform: {error}", remedy=model_manifest.REMEDY
         ) from None
-    if answer.is_success:
-        return content
-    if content.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
-        return None
-    raise RegistryError(
-        f"MLflow answered {answer.status_code} to {path}: {content.get('message', 'no message')}",
-        remedy=f"see {settings.state_dir / 'log' / 'mlflow.log'}",
+
+
+def _version(name: str, entry: Mapping[str, Any], aliases: Iterable[str]) -> ModelVersion:
+    return ModelVersion(
+        name=name,
+        version=str(entry["version"]),
+        created_at=dt.datetime.fromtimestamp(int(entry["creation_timestamp"]) / 1000, dt.UTC),
+        run_id=entry.get("run_id", ""),
+        aliases=tuple(sorted(aliases)),
+        tags={tag["key"]: tag["value"] for tag in entry.get("tags", [])},
     )
+
+
+def _aliases_of(model: Mapping[str, Any]) -> dict[str, str]:
+    return {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", [])}
+
+
+def _message(content: Any) -> str:
+    return str(content.get("message", "no message")) if isinstance(content, dict) else "no message"

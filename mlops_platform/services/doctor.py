@@ -10,7 +10,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.lake.tables import latest_view
-from mlops_platform.models.registry import version_by_alias
+from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.online_store.published import published_store
 from mlops_platform.services.status import service_states
 from mlops_platform.settings import PlatformSettings
@@ -155,7 +155,8 @@ def _hive(settings: PlatformSettings, lake: Lake, use_case: UseCase, manifest: S
 
 def _champion(settings: PlatformSettings, use_case: UseCase) -> Iterator[Finding]:
     try:
-        champion = version_by_alias(settings, use_case.name)
+        with ModelRegistry(settings.mlflow_url) as registry:
+            champion = registry.aliases_of(use_case.name).get(CHAMPION)
     except PlatformError as error:
         yield Finding("mlflow", error.what, error.remedy)
         return

@@ -12,7 +12,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
-from mlops_platform.models.registry import version_by_alias
+from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.pipelines.names import features_dag, training_dag
 from mlops_platform.services.table import is_usable, services
 from mlops_platform.settings import PlatformSettings
@@ -74,12 +74,18 @@ def service_states(settings: PlatformSettings) -> tuple[ServiceStatus, ...]:
 
 def platform_status(settings: PlatformSettings) -> Status:
     """Ask every service and the lake. Nothing here raises because something is down."""
-    with AirflowClient(settings) as airflow:
-        use_cases = tuple(_use_case_status(settings, airflow, use_case) for use_case in all_use_cases())
+    with AirflowClient(settings) as airflow, ModelRegistry(settings.mlflow_url) as registry:
+        aliases = _or_none(registry.aliases) or {}
+        use_cases = tuple(
+            _use_case_status(settings, airflow, use_case, aliases.get(use_case.name, {}).get(CHAMPION))
+            for use_case in all_use_cases()
+        )
     return Status(service_states(settings), use_cases)
 
 
-def _use_case_status(settings: PlatformSettings, airflow: AirflowClient, use_case: UseCase) -> UseCaseStatus:
+def _use_case_status(
+    settings: PlatformSettings, airflow: AirflowClient, use_case: UseCase, champion: str | None
+) -> UseCaseStatus:
     lake = Lake(settings.lake_root)
     current = _or_none(lambda: Snapshots(lake, use_case.name).current())
     dataset = _or_none(lambda: Datasets(lake, use_case).latest())
@@ -92,7 +98,7 @@ def _use_case_status(settings: PlatformSettings, airflow: AirflowClient, use_cas
         rows=current.rows if current else None,
         entities=current.entities if current else None,
         published_at=current.created_at if current else None,
-        champion=_or_none(lambda: version_by_alias(settings, use_case.name)),
+        champion=champion,
         runs=tuple(_run_status(run) for run in runs),
     )
 

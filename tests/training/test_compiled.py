@@ -8,8 +8,9 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from mlops_platform.models.manifest import CompiledInput, CompiledModel
+from mlops_platform.models.scorer import Scorer
 from mlops_platform.use_case.spec import Feature, UseCase
-from training.compiled import CompiledScorer, Parity, awkward_rows, compare, compile_pipeline, describe
+from training.compiled import Parity, awkward_rows, compare, compile_pipeline, describe
 from training.estimators import tabular_builders
 
 TOWN = Feature(name="town", type="string", nullable=True, meaning="where", example="Rome", allowed=("Rome", "Oslo"))
@@ -48,7 +49,7 @@ def scores(pipeline: Pipeline, inputs: np.ndarray | pd.DataFrame) -> np.ndarray:
 def test_equal_to_scikit_learn_on_all_rows(credit_risk: UseCase, family: str, parameters: dict[str, float]) -> None:
     inputs, label = inputs_of(3000)
     pipeline = tabular_builders(credit_risk)[family](parameters, 1).fit(inputs, label)
-    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    scorer = Scorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
     awkward = awkward_rows(inputs, credit_risk)
     for rows in (inputs, awkward):
         expected = scores(pipeline, rows)
@@ -69,7 +70,7 @@ def test_numbers_beside_a_split_of_a_tree_go_the_same_way(credit_risk: UseCase) 
     near = np.concatenate([near, near * (1 + 2.0**-25), near * (1 - 2.0**-25), near.astype(np.float32)])
     rows = np.tile(inputs[0], (len(near), 1))
     rows[:, 3] = near
-    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    scorer = Scorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
     np.testing.assert_allclose(scorer.score(rows), scores(pipeline, rows), rtol=0, atol=1e-15)
 
 
@@ -87,7 +88,7 @@ def test_strings_are_inputs_of_their_own(credit_risk: UseCase) -> None:
     )
     for family, parameters in (("logistic_regression", {}), ("random_forest", {"n_estimators": 10})):
         pipeline = tabular_builders(use_case)[family](parameters, 1).fit(inputs, label)
-        scorer = CompiledScorer(compile_pipeline(pipeline, use_case), describe(use_case))
+        scorer = Scorer(compile_pipeline(pipeline, use_case), describe(use_case))
         for rows in (inputs, awkward_rows(inputs, use_case)):
             assert compare(scores(pipeline, rows), scorer, rows, 0.5) == Parity(len(rows), 0, 0.0)
 
@@ -118,7 +119,7 @@ def test_the_model_is_one_tensor_in_and_probabilities_out_and_the_same_bytes_aga
 def test_a_difference_is_found(credit_risk: UseCase) -> None:
     inputs, label = inputs_of(500)
     pipeline = tabular_builders(credit_risk)["logistic_regression"]({}, 1).fit(inputs, label)
-    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    scorer = Scorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
     wrong = scores(pipeline, inputs)
     wrong[7] += 0.25
     found = compare(wrong, scorer, inputs, wrong[7] - 0.125)

@@ -11,11 +11,11 @@ import pytest
 
 from mlops_platform.errors import ModelError
 from mlops_platform.models.manifest import read_file, verify
+from mlops_platform.models.scorer import Scorer
 from mlops_platform.models.verdict import Verdict
 from mlops_platform.use_case.spec import UseCase
 from tests.training.small_snapshots import a_job
 from training import dataset, train
-from training.compiled import CompiledScorer
 from training.train import TrainingVerdict
 
 FILES = {
@@ -88,10 +88,12 @@ def test_the_model_sees_the_features_and_nothing_else(
         manifest = verify(folder / family, credit_risk)
         reference = joblib.load(io.BytesIO(read_file(folder / family, manifest, "model.joblib")))
         assert reference.n_features_in_ == len(credit_risk.features)
-        scorer = CompiledScorer(read_file(folder / family, manifest, "model.onnx"), manifest.compiled)
-        np.testing.assert_array_equal(scorer.score(rows.inputs), scorer.score(renamed.inputs))
+        scorer = Scorer(read_file(folder / family, manifest, "model.onnx"), manifest.compiled)
+        np.testing.assert_array_equal(
+            scorer.score(dataset.as_matrix(rows.inputs)), scorer.score(dataset.as_matrix(renamed.inputs))
+        )
         expected = reference.predict_proba(rows.inputs)[:, 1]
-        np.testing.assert_allclose(scorer.score(rows.inputs), expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(scorer.score(dataset.as_matrix(rows.inputs)), expected, rtol=0, atol=1e-12)
 
 
 def test_metrics_compare_the_model_with_a_dummy(finished: tuple[Path, TrainingVerdict]) -> None:
