@@ -15,6 +15,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.revision import revision
+from mlops_platform.search_path import search_path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,8 +40,11 @@ class PlatformSettings(BaseSettings):
     project_root: AbsolutePath = PROJECT_ROOT
     state_dir: AbsolutePath = PROJECT_ROOT / "var"
 
-    # Folders of use cases outside this project, separated as in PATH.
+    # Folders of use cases outside this project, separated as in PATH; a relative one is meant from the project's.
     use_cases: str = ""
+
+    # The commit of the code, for containers: they cannot ask the checkout. See `git_sha`.
+    git_sha_at_start: str | None = None
 
     bind_address: str = "127.0.0.1"
     # Where people reach what services know by the hosts below; unset means by the same.
@@ -120,7 +125,16 @@ class PlatformSettings(BaseSettings):
     @property
     def use_case_folders(self) -> tuple[Path, ...]:
         """The folders that ``MLOPS_USE_CASES`` names."""
-        return tuple(Path(folder).expanduser().resolve() for folder in self.use_cases.split(os.pathsep) if folder)
+        return search_path(self.use_cases, self.project_root)
+
+    @property
+    def git_sha(self) -> str:
+        """The commit of the code that runs here, with ``-dirty`` where files differ from it; ``unknown`` without git.
+
+        Where the checkout is visible it is asked each time. In a container it is what ./start.sh found: of mounted code
+        that was edited since, it says what that was edited from.
+        """
+        return self.git_sha_at_start or revision(self.project_root)
 
     @property
     def lake_root(self) -> Path:

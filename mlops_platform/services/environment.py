@@ -106,6 +106,7 @@ def _own_variables(settings: PlatformSettings) -> dict[str, str]:
     return {
         "MLOPS_METASTORE_JDBC_URL": f"jdbc:derby:;databaseName={derby};create=true",
         **given,
+        "MLOPS_USE_CASES": os.pathsep.join(map(str, settings.use_case_folders)),
         "MLOPS_SPARK_MASTER_URL": settings.spark_master_url,
     }
 

@@ -36,3 +36,10 @@ def test_a_wrong_value_is_named_with_what_it_takes(tmp_path: Path) -> None:
 def test_no_secret_shows_in_a_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_AIRFLOW_ADMIN_PASSWORD", "open sesame")
     assert "open sesame" not in repr(load_settings(env_file=None))
+
+
+def test_folders_of_use_cases_are_meant_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_USE_CASES", "mine::/srv/theirs")
+    monkeypatch.setenv("MLOPS_PROJECT_ROOT", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert load_settings(env_file=None).use_case_folders == (tmp_path / "mine", Path("/srv/theirs"))

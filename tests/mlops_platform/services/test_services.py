@@ -81,6 +81,12 @@ def test_the_environment_of_services(settings: PlatformSettings) -> None:
     assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{settings.state_dir}/airflow/airflow.db"
 
 
+def test_services_see_the_use_cases_of_this_installation_from_every_folder(settings: PlatformSettings) -> None:
+    named = settings.model_copy(update={"use_cases": "tests/use_cases:/srv/theirs"})
+    environment = service_environment(named, {"PATH": "/usr/bin"})
+    assert environment["MLOPS_USE_CASES"] == f"{settings.project_root}/tests/use_cases:/srv/theirs"
+
+
 def test_databases_of_another_kind_come_from_the_settings(settings: PlatformSettings) -> None:
     elsewhere = settings.model_copy(
         update={
