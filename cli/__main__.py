@@ -13,12 +13,13 @@ import typer
 
 from cli.output import as_json, replay_text, results_content, results_text, status_text, table
 from mlops_platform.clients.airflow import AirflowClient
-from mlops_platform.clients.prediction_service import PredictionService, Routing
+from mlops_platform.clients.prediction_service import PredictionService
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.models.registry import ModelRegistry
+from mlops_platform.models.routing import Routing
 from mlops_platform.pipelines.follow import (
     FeaturesResult,
     TrainingResult,
@@ -212,11 +213,11 @@ def routing(
     service, name = PredictionService(load_settings()), get_use_case(use_case).name
     found = service.routing(name)
     share = found.challenger_share if challenger_share is None else challenger_share
-    wanted = Routing(share, found.shadow if shadow is None else shadow)
+    wanted = Routing(challenger_share=share, shadow=found.shadow if shadow is None else shadow)
     if wanted != found:
         found = service.set_routing(name, wanted)
     if json:
-        typer.echo(as_json(dataclasses.asdict(found)))
+        typer.echo(as_json(found.model_dump()))
     else:
         typer.echo(f"the challenger answers {found.challenger_share:.6g} of the ids")
         typer.echo(f"shadow predictions are {'on' if found.shadow else 'off'}")

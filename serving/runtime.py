@@ -15,6 +15,7 @@ import httpx
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
+from mlops_platform.models.routing import Routing
 from mlops_platform.online_store.redis_first import RedisFirst
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
@@ -28,7 +29,7 @@ from serving.log.write import LogPolicy, PredictionLog, publish_command
 from serving.observe.metrics import Metrics
 from serving.paths import serving_paths
 from serving.predict.predictor import Predictor
-from serving.served import Routing, Served
+from serving.served import Served
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from mlops_platform.lake.snapshots import SnapshotManifest
+from mlops_platform.models.routing import Routing
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.online_store.redis_first import RedisFirst
@@ -23,15 +24,6 @@ Variant = Literal["champion", "challenger"]
 
 _BUCKETS = 2**32
 SAMPLE_ROWS = 50
-
-
-@dataclass(frozen=True)
-class Routing:
-    """Who answers. ``challenger_share`` of the ids go to the challenger, always the same ones; with ``shadow`` the
-    challenger predicts beside the champion, for the log only."""
-
-    challenger_share: float = 0.0
-    shadow: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from mlops_platform.errors import REMEDY_FOLLOWS, PlatformError
+from mlops_platform.models.routing import Routing
 from mlops_platform.settings import PlatformSettings
 
 # The service itself gives up after 60 s, and says so.
@@ -25,14 +26,6 @@ class Rollback:
 
     champion: str
     before: str | None
-
-
-@dataclass(frozen=True)
-class Routing:
-    """Share of the ids that the challenger answers; in the shadow it predicts the others' as well, for the log only."""
-
-    challenger_share: float
-    shadow: bool
 
 
 class PredictionService:
@@ -69,12 +62,12 @@ class PredictionService:
 
     def routing(self, use_case: str) -> Routing:
         """Who answers now."""
-        return _routing(self._administer("GET", f"{_part(use_case)}/routing", {}))
+        return Routing.model_validate(self._administer("GET", f"{_part(use_case)}/routing", {}))
 
     def set_routing(self, use_case: str, routing: Routing) -> Routing:
         """Set who answers, in every worker. Returns what the service took."""
-        body = {"challenger_share": routing.challenger_share, "shadow": routing.shadow}
-        return _routing(self._administer("PUT", f"{_part(use_case)}/routing", {}, json=body))
+        path = f"{_part(use_case)}/routing"
+        return Routing.model_validate(self._administer("PUT", path, {}, json=routing.model_dump()))
 
     def replay(self, request_id: str) -> Any:
         """The answer of ``GET /admin/replay/<request_id>``: each answer as recorded, and as it comes out now.
@@ -135,10 +128,6 @@ def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceEr
         f"the prediction service answered {status}: {what}",
         remedy=remedy or remedies.get(status, "see the log of the service `serving`, and `mlops doctor`"),
     )
-
-
-def _routing(content: Mapping[str, Any]) -> Routing:
-    return Routing(challenger_share=content["challenger_share"], shadow=content["shadow"])
 
 
 def _part(text: str) -> str:

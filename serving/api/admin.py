@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_platform.errors import ModelError
 from mlops_platform.files import write_json
+from mlops_platform.models.routing import Routing
 from serving.api import answers
 from serving.api.responses import READS, Responses, json_response, problem_response
 from serving.follow.registry import CHAMPION
@@ -26,13 +27,6 @@ class RollbackRequest(BaseModel):
     version: str | None = Field(
         default=None, pattern=r"^[1-9][0-9]{0,9}$", description="go to this version; without it, to the champion before"
     )
-
-
-class RoutingBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    challenger_share: float = Field(ge=0, le=1, description="share of the ids that the challenger answers, by id")
-    shadow: bool = Field(default=False, description="the challenger also predicts what it does not answer, for the log")
 
 
 RESPONSES: Responses = {
@@ -62,13 +56,12 @@ def admin_routes(runtime: Runtime) -> APIRouter:
         return {"use_case": use_case, "champion": target, "before": before.version if before else None}
 
     @router.get("/{use_case}/routing", responses=RESPONSES, summary="Who answers")
-    async def routing(use_case: str) -> RoutingBody:
+    async def routing(use_case: str) -> Routing:
         _require(runtime, use_case)
-        found = runtime.served[use_case].routing
-        return RoutingBody(challenger_share=found.challenger_share, shadow=found.shadow)
+        return runtime.served[use_case].routing
 
     @router.put("/{use_case}/routing", responses=RESPONSES, summary="Set who answers, in every worker within a second")
-    async def set_routing(use_case: str, body: RoutingBody) -> RoutingBody:
+    async def set_routing(use_case: str, body: Routing) -> Routing:
         _require(runtime, use_case)
         await asyncio.to_thread(write_json, runtime.paths.routing(use_case), body.model_dump())
         runtime.follow_routing(use_case)
