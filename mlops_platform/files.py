@@ -7,10 +7,14 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_SETTLED_SECONDS = 2.0
+"""Longer than the steps in which any file system counts the time of a change."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,3 +106,36 @@ def locked_if_free(path: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+class Watched:
+    """A small file that others write: asked now and then whether its content is another one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mark: tuple[int, int, int] | None = None
+        self._digest = hashlib.sha256(b"").digest()
+
+    def changed(self) -> bytes | None:
+        """The content, if it is not the one that was returned last; None if it is. A missing file has no content (b"").
+
+        Raises:
+            OSError: the file is there and cannot be read; ask again later.
+        """
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                mark = (found.st_mtime_ns, found.st_ino, found.st_size)
+                if mark == self._mark:
+                    return None
+                content = file.read()
+        except FileNotFoundError:
+            self._mark, content = None, b""
+        else:
+            # what was written this moment may be written again within the same step of the clock
+            self._mark = mark if time.time() - found.st_mtime > _SETTLED_SECONDS else None
+        digest = hashlib.sha256(content).digest()
+        if digest == self._digest:
+            return None
+        self._digest = digest
+        return content

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_platform.files import link_or_copy, locked, write_json, write_text
+from mlops_platform.files import Watched, link_or_copy, locked, write_json, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -69,3 +70,53 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     holder.wait()
     with locked(lock):
         pass
+
+
+def test_a_watched_file_tells_each_new_content_once(tmp_path: Path) -> None:
+    path = tmp_path / "routing.json"
+    watched = Watched(path)
+    assert watched.changed() is None  # it is not there
+    write_text(path, "a")
+    assert [watched.changed(), watched.changed()] == [b"a", None]
+    write_text(path, "a")
+    assert watched.changed() is None  # another file of the same content
+    path.unlink()
+    assert [watched.changed(), watched.changed()] == [b"", None]
+    write_text(path, "a")
+    assert watched.changed() == b"a"
+
+
+def test_two_writes_within_one_step_of_the_clock_are_both_seen(tmp_path: Path) -> None:
+    path = tmp_path / "routing.json"
+    watched = Watched(path)
+    path.write_bytes(b"0.1")
+    before = path.stat()
+    assert watched.changed() == b"0.1"
+    path.write_bytes(b"0.2")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_mtime_ns, now.st_ino, now.st_size) == (before.st_mtime_ns, before.st_ino, before.st_size)
+    assert watched.changed() == b"0.2"
+
+
+def test_a_file_that_has_not_changed_for_long_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "routing.json"
+    path.write_bytes(b"0.1")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    watched = Watched(path)
+    assert watched.changed() == b"0.1"
+    monkeypatch.setattr(hashlib, "sha256", None)  # so that a further reading would fail
+    assert watched.changed() is None
+
+
+def test_a_watched_file_that_cannot_be_read_is_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "routing.json"
+    path.mkdir()
+    watched = Watched(path)
+    with pytest.raises(IsADirectoryError):
+        watched.changed()
+    path.rmdir()
+    write_text(path, "a")
+    assert watched.changed() == b"a"
