@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -129,21 +129,21 @@ class Predictor:
             Problem: as :meth:`answer_one`.
         """
         now = time.time()
-        occasion = _Occasion(request_id, now, served.snapshot_id)
-        known = iter(await self._predict(served, [row for row in rows if row is not None], occasion))
-        answers = [(row, None if row is None else next(known)) for row in rows]
+        known = {at: row for at, row in enumerate(rows) if row is not None}
+        found = await self._predict(served, known, _Occasion(request_id, now, served.snapshot_id))
+        answers = [(row, found.get(at)) for at, row in enumerate(rows)]
         return orjson.dumps(
             {
                 "predictions": [
                     {
                         "id": entity_id,
-                        "prediction": found and found.label,
-                        "probability": found and found.probability,
+                        "prediction": answer and answer.label,
+                        "probability": answer and answer.probability,
                         "feature_date": row and row.feature_date,
-                        "variant": found and found.variant,
-                        "model_version": found and found.model.version,
+                        "variant": answer and answer.variant,
+                        "model_version": answer and answer.model.version,
                     }
-                    for entity_id, (row, found) in zip(entity_ids, answers, strict=True)
+                    for entity_id, (row, answer) in zip(entity_ids, answers, strict=True)
                 ],
                 "stale": served.stale(now),
                 "snapshot": served.snapshot_id,
@@ -164,14 +164,14 @@ class Predictor:
         rows = [Asked(None, None, row.model_dump()) for row in body.rows]
         return await self.answer_many(served, [None] * len(rows), rows, request_id)
 
-    async def rows(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Prediction]:
-        """Predictions for rows of features that a caller gave; recorded.
+    async def predict(self, served: Served, asked: Sequence[Asked], request_id: str) -> list[Prediction]:
+        """One prediction per row, in order; recorded. A row that was looked up keeps its id: it says who answers.
 
         Raises:
             Problem: as :meth:`answer_one`.
         """
-        asked = [Asked(None, None, row) for row in rows]
-        return await self._predict(served, asked, _Occasion(request_id, time.time(), served.snapshot_id))
+        occasion = _Occasion(request_id, time.time(), served.snapshot_id)
+        return list((await self._predict(served, dict(enumerate(asked)), occasion)).values())
 
     async def unrecorded(self, served: Served, asked: Asked) -> Prediction:
         """What the model that answers this row says, without a record: for an explanation.
@@ -185,7 +185,7 @@ class Predictor:
     async def _predict_one(self, served: Served, row: Asked, occasion: "_Occasion") -> Prediction:
         """What :meth:`_predict` does, for one row and without the lists around it: a tenth of a request's time."""
         if served.routing.shadow and served.challenger is not None:
-            return (await self._predict(served, [row], occasion))[0]
+            return (await self._predict(served, {0: row}, occasion))[0]
         champion = require_champion(served)
         reserved = self._log.reserve(1)
         lines: list[bytes] = []
@@ -200,7 +200,11 @@ class Predictor:
         await self._log.committed()
         return found
 
-    async def _predict(self, served: Served, rows: Sequence[Asked], occasion: "_Occasion") -> list[Prediction]:
+    async def _predict(
+        self, served: Served, asked: Mapping[int, Asked], occasion: "_Occasion"
+    ) -> dict[int, Prediction]:
+        """The predictions by position in the request, in the order of the rows: there is no row for an unknown id."""
+        rows = list(asked.values())
         champion = require_champion(served)
         shadow = served.challenger if served.routing.shadow else None
         reserved = self._log.reserve(len(rows) * (1 if shadow is None else 2))
@@ -208,17 +212,17 @@ class Predictor:
         try:
             variants = [served.variant(row.id) for row in rows]
             found = await self._by_variant(champion, served.challenger, variants, rows)
-            lines += _lines(served.use_case.name, rows, found, occasion, answered=True)
+            lines += _lines(served.use_case.name, asked, found, occasion, answered=True)
             if shadow is not None:
                 others = [_OTHER[variant] for variant in variants]
                 unasked = await self._by_variant(champion, shadow, others, rows)
-                lines += _lines(served.use_case.name, rows, unasked, occasion, answered=False)
+                lines += _lines(served.use_case.name, asked, unasked, occasion, answered=False)
         finally:
             self._log.put(lines, reserved)
         for (variant, version), count in Counter((one.variant, one.model.version) for one in found).items():
             self._metrics.predicted(served.use_case.name, variant, version, count)
         await self._log.committed()
-        return found
+        return dict(zip(asked, found, strict=True))
 
     async def _by_variant(
         self,
@@ -258,11 +262,11 @@ class _Occasion(NamedTuple):
 
 
 def _lines(
-    use_case: str, rows: Sequence[Asked], found: Sequence[Prediction], occasion: _Occasion, *, answered: bool
+    use_case: str, asked: Mapping[int, Asked], found: Sequence[Prediction], occasion: _Occasion, *, answered: bool
 ) -> list[bytes]:
     return [
         _line(use_case, position, row, answer, occasion, answered=answered)
-        for position, (row, answer) in enumerate(zip(rows, found, strict=True))
+        for (position, row), answer in zip(asked.items(), found, strict=True)
     ]
 
 

@@ -17,7 +17,7 @@ from serving.api import answers
 from serving.api.responses import JSON, READS, UNKNOWN, json_response, malformed, request_id_of, validated
 from serving.api.schemas import Schemas
 from serving.model import Row
-from serving.predict.predictor import Prediction, look_up_all, require_champion
+from serving.predict.predictor import Asked, Prediction, look_up_all, require_champion
 from serving.problems import Problem, invalid
 from serving.runtime import Runtime
 from serving.served import Served
@@ -109,7 +109,7 @@ def kserve_routes(runtime: Runtime) -> APIRouter:
         served = _served(runtime, name, version)
         rows = _rows(served, body.inputs, runtime.settings.serving_batch_limit)
         request_id = request_id_of(request)
-        found = await runtime.predictor.rows(served, rows, request_id)
+        found = await runtime.predictor.predict(served, [Asked(None, None, row) for row in rows], request_id)
         return json_response(answers.dump(_answer(name, body, found, request_id, served)))
 
     return router

@@ -19,6 +19,7 @@ from mlops_platform.use_case.spec import UseCase
 from serving.api import answers
 from serving.api.responses import READS, UNKNOWN, json_response, request_id_of, validated
 from serving.api.schemas import Schemas
+from serving.predict.predictor import Asked
 from serving.problems import Problem, invalid
 from serving.runtime import Runtime
 
@@ -70,7 +71,8 @@ def _add_invocations(router: APIRouter, path: str, runtime: Runtime, use_case: U
         request_id = request_id_of(request)
         if kind == CSV:
             rows = [validated(csv_row, row, f"line {at}") for at, row in enumerate(_lines(content, use_case, limit), 1)]
-            found = await runtime.predictor.rows(served, [row.model_dump() for row in rows], request_id)
+            asked = [Asked(None, None, row.model_dump()) for row in rows]
+            found = await runtime.predictor.predict(served, asked, request_id)
             text = "".join(f"{answer.label},{answer.probability!r}\n" for answer in found)
             return Response(text, media_type=CSV)
         if kind != "application/json":
