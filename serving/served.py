@@ -23,7 +23,6 @@ ServedStore = EmbeddedStore | RedisFirst
 Variant = Literal["champion", "challenger"]
 
 _BUCKETS = 2**32
-SAMPLE_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,6 @@ class Served:
         return (self.snapshot.created_at + dt.timedelta(days=self.use_case.stale_after_days)).timestamp()
 
     @cached_property
-    def sample(self) -> list[Mapping[str, FeatureValue]]:
-        """Rows spread over the snapshot, always the same ones: what a row is compared with to explain it."""
-        if self.store is None:
-            return []
-        rows = self.store.get_many(self.store.spread(SAMPLE_ROWS))
-        return [row.features for row in rows if row is not None]
+    def background(self) -> list[Mapping[str, FeatureValue]]:
+        """Rows of the snapshot, always the same ones: what a row is compared with to explain it."""
+        return [] if self.store is None else [row.features for row in self.store.background()]

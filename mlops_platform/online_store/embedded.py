@@ -1,15 +1,18 @@
 """The embedded store: one LMDB file per snapshot, written once, memory-mapped by every reader.
 
-Keys and values are as ``encoded.py`` has them. The file is read-only after it was built; a publication is a new file,
-and readers follow the snapshot pointer to it.
+Keys and values are as ``encoded.py`` has them; the last key is none of an id, and holds the ids of the background. The
+file is read-only after it was built; a publication is a new file, and readers follow the snapshot pointer to it.
 """
 
+import hashlib
+import heapq
 import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import lmdb
+import orjson
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.files import sync_folder
@@ -17,8 +20,10 @@ from mlops_platform.online_store.encoded import LONGEST_KEY, EncodedStore, encod
 from mlops_platform.online_store.protocol import FeatureRow
 
 _WRITES_PER_TRANSACTION = 200_000
-_DISTANCE_BYTES = 16
 _BYTES_AT_FIRST = 64 * 1024 * 1024
+BACKGROUND_ROWS = 50
+# comes after all ids and is none: no text has such a byte in UTF-8
+_BACKGROUND_KEY = b"\xffbackground"
 
 
 def build(path: Path, rows: Iterable[FeatureRow]) -> int:
@@ -37,16 +42,19 @@ def build(path: Path, rows: Iterable[FeatureRow]) -> int:
     )
     try:
         rows_written, last = 0, b""
+        drawn: list[tuple[bytes, bytes]] = []
         pairs = ((row.entity_id.encode(), encode(row)) for row in rows)
         while batch := sorted(itertools.islice(pairs, _WRITES_PER_TRANSACTION)):
             _write(environment, batch, append=batch[0][0] > last)
             rows_written, last = rows_written + len(batch), max(last, batch[-1][0])
+            drawn = heapq.nsmallest(BACKGROUND_ROWS, [*drawn, *((_lot(key), key) for key, _ in batch)])
         entities: int = environment.stat()["entries"]
         if entities != rows_written:
             raise SnapshotError(
                 f"{rows_written} latest rows are of {entities} entities",
                 remedy="let is_latest mark one row of each entity in use_cases/<use_case>/features.py",
             )
+        _write(environment, [(_BACKGROUND_KEY, orjson.dumps([key.decode() for _, key in drawn]))], append=True)
         environment.sync(True)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -56,6 +64,11 @@ def build(path: Path, rows: Iterable[FeatureRow]) -> int:
     draft.replace(path)
     sync_folder(path.parent)
     return entities
+
+
+def _lot(key: bytes) -> bytes:
+    """What an id draws. The lowest are a uniform sample of all ids, the same in whatever order these come."""
+    return hashlib.blake2b(key, digest_size=8, person=b"background").digest()
 
 
 def _write(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]], *, append: bool) -> None:
@@ -100,7 +113,7 @@ class EmbeddedStore(EncodedStore):
 
     def __len__(self) -> int:
         entries: int = self._environment.stat()["entries"]
-        return entries
+        return entries - (self._read.get(_BACKGROUND_KEY) is not None)
 
     def get_raw(self, entity_id: bytes) -> bytes | None:
         if not 0 < len(entity_id) <= LONGEST_KEY:
@@ -112,8 +125,8 @@ class EmbeddedStore(EncodedStore):
         return [self.get_raw(entity_id) for entity_id in entity_ids]
 
     def encoded_rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every key with its value, in the order of the keys' bytes."""
-        yield from self._read.cursor().iternext()
+        """Every id with its value, in the order of the ids' bytes."""
+        return itertools.takewhile(lambda pair: pair[0] != _BACKGROUND_KEY, self._read.cursor().iternext())
 
     def sample(self, limit: int) -> list[str]:
         """Up to ``limit`` ids that the store holds, spread over the key range."""
@@ -121,22 +134,17 @@ class EmbeddedStore(EncodedStore):
         if entries == 0 or limit <= 0:
             return []
         step = max(1, entries // limit)
-        keys = (key.decode() for key in self._read.cursor().iternext(keys=True, values=False))
-        return [key for index, key in enumerate(keys) if index % step == 0][:limit]
+        keys = itertools.islice(self._read.cursor().iternext(keys=True, values=False), entries)
+        return [key.decode() for key in itertools.islice(keys, 0, None, step)][:limit]
 
-    def spread(self, limit: int) -> list[str]:
-        """Up to ``limit`` ids at even distances between the first and the last, without a walk over all of them."""
-        cursor = self._read.cursor()
-        if limit <= 0 or not cursor.first():
-            return []
-        first = int.from_bytes(cursor.key()[:_DISTANCE_BYTES].ljust(_DISTANCE_BYTES, b"\0"))
-        cursor.last()
-        last = int.from_bytes(cursor.key()[:_DISTANCE_BYTES].ljust(_DISTANCE_BYTES, b"\0"))
-        wanted = (first + (last - first) * step // limit for step in range(limit))
-        found = [
-            cursor.key() for key in wanted if cursor.set_range(key.to_bytes(_DISTANCE_BYTES).rstrip(b"\0") or b"\0")
-        ]
-        return [key.decode() for key in dict.fromkeys(found)]
+    def background(self) -> list[FeatureRow]:
+        """Rows of a sample that was drawn when the store was built: up to 50 of all, each as likely as any other.
+
+        A store of before there was such a sample is walked through for rows at even distances.
+        """
+        drawn = self._read.get(_BACKGROUND_KEY)
+        rows = self.get_many(self.sample(BACKGROUND_ROWS) if drawn is None else orjson.loads(drawn))
+        return [row for row in rows if row is not None]
 
     def close(self) -> None:
         self._read.abort()

@@ -16,6 +16,7 @@ from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.snapshots import SnapshotManifest
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.encoded import EncodedStore
+from mlops_platform.online_store.protocol import FeatureRow
 
 if TYPE_CHECKING:
     from mlops_platform.online_store.redis import RedisStore
@@ -73,9 +74,9 @@ class RedisFirst(EncodedStore):
                 self._refuse(error)
         return self._file.get_raw_many(entity_ids)
 
-    def spread(self, limit: int) -> list[str]:
+    def background(self) -> list[FeatureRow]:
         """As the embedded store has it."""
-        return self._file.spread(limit)
+        return self._file.background()
 
     def try_again(self) -> None:
         """Go back to Redis if it answers; asks every few seconds at most. Not for the thread that looks up."""

@@ -217,7 +217,7 @@ class UseCaseRoutes:
                 raise overloaded(f"{EXPLANATIONS_AT_ONCE} explanations are under way, which is the limit")
             async with self._explanations:
                 found = await self._runtime.predictor.unrecorded(served, asked)
-                _ = served.sample  # read here: the store belongs to this thread
+                _ = served.background  # read here: the store belongs to this thread
                 body = await asyncio.to_thread(explaining.answer, served, asked, found, request_id_of(request))
             return json_response(body)
 

@@ -1,8 +1,8 @@
 """Why an id got its score: each feature's share of the difference to the average, as Shapley values.
 
 The value of a set of features is the mean probability of rows that have these features from the explained row and the
-others from a sample of the snapshot. The shares add up to the score minus the sample's mean. Up to eight features they
-are exact; beyond, an average over seeded orders of the features, which adds up just as well.
+others from the background, a sample of the snapshot's rows. The shares add up to the score minus the background's mean.
+Up to eight features they are exact; beyond, an average over seeded orders of the features, which adds up just as well.
 """
 
 import itertools
@@ -25,17 +25,19 @@ ORDERS = 32
 MOST_REASONS = 4
 
 
-def explain(use_case: UseCase, model: ServedModel, row: Row, sample: Sequence[Row]) -> tuple[float, dict[str, float]]:
-    """The sample's mean probability, and each feature's share; together they are the row's probability."""
+def explain(
+    use_case: UseCase, model: ServedModel, row: Row, background: Sequence[Row]
+) -> tuple[float, dict[str, float]]:
+    """The background's mean probability, and each feature's share; together they are the row's probability."""
     names = use_case.feature_names
     coalitions = _coalitions(names)
     mixed = [
         {name: row[name] if name in chosen else other[name] for name in names}
         for chosen in coalitions
-        for other in sample
+        for other in background
     ]
     scores = model.compiled.probabilities(mixed)
-    size = len(sample)
+    size = len(background)
     value = {chosen: sum(scores[at * size : (at + 1) * size]) / size for at, chosen in enumerate(coalitions)}
     shares = _exact(names, value) if len(names) <= MOST_EXACT else _averaged(names, value)
     return value[frozenset()], shares
@@ -88,7 +90,7 @@ def _averaged(names: Sequence[str], value: dict[Coalition, float]) -> dict[str, 
 def answer(served: Served, asked: Asked, found: Prediction, request_id: str) -> bytes:
     """The JSON answer: contributions in the spec's order, reasons for a 1 by weight."""
     use_case = served.use_case
-    base, shares = explain(use_case, found.model, asked.features, served.sample)
+    base, shares = explain(use_case, found.model, asked.features, served.background)
     return orjson.dumps(
         {
             "id": asked.id,

@@ -1,6 +1,7 @@
 import datetime as dt
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from mlops_platform.errors import SnapshotError
@@ -55,11 +56,46 @@ def test_a_value_is_cut_out_as_it_was_written(store: EmbeddedStore) -> None:
     assert store.get_parts(b"8") is None
 
 
-def test_spread_ids_reach_from_the_first_on(tmp_path: Path) -> None:
-    build(tmp_path / "a.lmdb", (FeatureRow(str(5_000_000 + number), None, {}) for number in range(1000)))
-    found = [int(entity_id) for entity_id in EmbeddedStore(tmp_path / "a.lmdb", "a").spread(10)]
-    assert found == sorted(set(found))
-    assert (found[0], len(found) > 5, found[-1] > 5_000_800) == (5_000_000, True, True)
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_background_is_the_same_whatever_order_the_rows_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(embedded, "_WRITES_PER_TRANSACTION", 99)
+    rows = [row(str(5_000_000 + number), number) for number in range(1000)]
+    build(tmp_path / "a.lmdb", rows[::step])
+    store = EmbeddedStore(tmp_path / "a.lmdb", "a")
+    background = store.background()
+    assert [found.entity_id for found in background[:3]] == ["5000606", "5000766", "5000948"]
+    assert (len(background), len({found.entity_id for found in background})) == (50, 50)
+    assert [store.get(found.entity_id) for found in background] == background
+    # from everywhere: half of them are expected below the middle
+    assert 15 < sum(1 for found in background if int(found.entity_id) < 5_000_500) < 35
+
+
+def test_a_small_store_is_its_own_background_which_is_no_row_of_it(store: EmbeddedStore) -> None:
+    ids = {"7", "9", "10", "é"}
+    assert {found.entity_id for found in store.background()} == ids
+    assert (len(store), {key.decode() for key, _ in store.encoded_rows()}, set(store.sample(9))) == (4, ids, ids)
+
+
+def test_a_store_of_before_there_was_a_background_is_walked_through(tmp_path: Path) -> None:
+    """Such as the platform built until its first change of layout: ids and nothing else."""
+    path, rows = tmp_path / "old.lmdb", [row(f"{number:03}") for number in range(100)]
+    with (
+        lmdb.open(str(path), subdir=False, lock=False) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for known in rows:
+            transaction.put(known.entity_id.encode(), encode(known))
+    store = EmbeddedStore(path, "old")
+    assert (len(store), len(list(store.encoded_rows()))) == (100, 100)
+    assert store.background() == rows[::2]
+
+
+def test_a_store_without_rows_has_no_background(tmp_path: Path) -> None:
+    assert build(tmp_path / "a.lmdb", []) == 0
+    store = EmbeddedStore(tmp_path / "a.lmdb", "a")
+    assert (len(store), store.background(), store.sample(3), list(store.encoded_rows())) == (0, [], [], [])
 
 
 def test_a_sample_is_spread_over_the_ids(store: EmbeddedStore) -> None:
