@@ -131,5 +131,5 @@ def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceEr
 
 
 def _part(text: str) -> str:
-    """One segment of a URL's path."""
-    return quote(text, safe="")
+    """One segment of a URL's path, which no client or server takes for a step up: a dot is encoded too."""
+    return quote(text, safe="").replace(".", "%2E")

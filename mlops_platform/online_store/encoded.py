@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import orjson
 
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.use_case.ids import LONGEST_ID_BYTES
 
-LONGEST_KEY = 511
-"""Bytes; what LMDB takes as a key."""
+LONGEST_KEY = LONGEST_ID_BYTES
+"""Of an id's UTF-8; LMDB takes no longer key."""
 
 # how `encode` lays a value out
 _NO_DATE = b'{"feature_date":null,"features":'

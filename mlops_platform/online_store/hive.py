@@ -18,6 +18,7 @@ from thrift_sasl import TSaslClientTransport  # type: ignore[import-untyped]
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.tables import latest_view
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.use_case.ids import parse_id
 from mlops_platform.use_case.spec import UseCase
 
 _TIMEOUT_MS = 30_000
@@ -38,7 +39,6 @@ class HiveStore:
         self._host = host
         self._port = port
         self._use_case = use_case
-        self._whole_numbers = use_case.raw_column(use_case.entity_key).type in {"int", "long"}
 
     @property
     def snapshot(self) -> str:
@@ -62,7 +62,8 @@ class HiveStore:
         """Nothing is held between calls."""
 
     def _rows(self, entity_ids: Sequence[str]) -> dict[str, tuple[FeatureRow, str]]:
-        keys = [key for key in map(self._key, dict.fromkeys(entity_ids)) if key is not None]
+        parsed = (parse_id(self._use_case, entity_id) for entity_id in dict.fromkeys(entity_ids))
+        keys = [key for key in parsed if key is not None]
         if not keys:
             return {}
         spec = self._use_case
@@ -72,16 +73,6 @@ class HiveStore:
         query = f"SELECT {columns} FROM {latest_view(spec)} WHERE `{spec.entity_key}` IN %(keys)s"  # noqa: S608
         rows = (dict(zip(names, row, strict=True)) for row in self._query(query, {"keys": keys}))
         return {str(row[spec.entity_key]): (self._feature_row(row), str(row["snapshot"])) for row in rows}
-
-    def _key(self, entity_id: str) -> int | str | None:
-        """The id as the key column's type, None for one that cannot be a key."""
-        if not self._whole_numbers:
-            return entity_id or None
-        try:
-            number = int(entity_id)
-        except ValueError:
-            return None
-        return number if str(number) == entity_id else None
 
     def _feature_row(self, row: dict[str, Any]) -> FeatureRow:
         day = None if self._use_case.event_time is None else row[self._use_case.event_time]

@@ -17,10 +17,12 @@ from fastapi import FastAPI
 
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import all_use_cases
+from mlops_platform.use_case.ids import ids_are_whole_numbers
 from mlops_platform.use_case.spec import UseCase
 from serving.api import answers
 from serving.api.overload import too_much
 from serving.api.routes import build_api
+from serving.api.segments import match_by_segments
 from serving.predict.predictor import look_up
 from serving.problems import MEDIA_TYPE, Problem
 from serving.runtime import Runtime
@@ -67,6 +69,8 @@ class Service:
         request_id = self.runtime.next_request_id()
         try:
             hot, entity_id = self._hot_route(scope)
+            if hot is None:
+                match_by_segments(scope)
             operators = hot is None and _for_operators(scope["path"])
             self._admit(scope, operators=operators)
             if hot is None:
@@ -162,7 +166,7 @@ def _hot_routes(runtime: Runtime) -> dict[str, HotRoute]:
     """By the path in front of the id; for use cases whose ids are whole numbers, which need no decoding."""
     routes: dict[str, HotRoute] = {}
     for name, use_case in runtime.use_cases.items():
-        if use_case.raw_column(use_case.entity_key).type not in {"int", "long"}:
+        if not ids_are_whole_numbers(use_case):
             continue
         features, predict = _features(runtime, name), _predict(runtime, name)
         prefixes = [f"/v1/{name}", *([""] if name == runtime.settings.serving_default_use_case else [])]

@@ -136,7 +136,7 @@ class UseCaseRoutes:
         return router
 
     def _add_lookups(self, router: APIRouter) -> None:
-        kind = self._schemas.entity_id
+        kind = self._schemas.entity_id_in_path
         entity_id: Any = Annotated[kind, Path()]
 
         async def features(request: Request, id: entity_id, source: Source = "online") -> Response:  # noqa: A002
@@ -207,7 +207,7 @@ class UseCaseRoutes:
         return json_response(answers.model_card(self._runtime.served[self._use_case.name], variant))
 
     def _explain_route(self) -> Callable[..., Awaitable[Response]]:
-        kind = self._schemas.entity_id
+        kind = self._schemas.entity_id_in_path
         entity_id: Any = Annotated[kind, Path()]
 
         async def explain(request: Request, id: entity_id) -> Response:  # noqa: A002

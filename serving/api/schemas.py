@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, create_model
 from pydantic.config import JsonDict
 
+from mlops_platform.use_case.ids import (
+    LONG_MAXIMUM,
+    LONG_MINIMUM,
+    LONGEST_ID_BYTES,
+    id_pattern,
+    ids_are_whole_numbers,
+)
 from mlops_platform.use_case.spec import Feature, UseCase
+from serving.api.segments import segment_text
 
-LONGEST_ID_BYTES = 200
-_LONG_MAXIMUM = 2**63 - 1
 _INT_MAXIMUM = 2**31 - 1
-_WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,18})$"
-_TEXT = rf"^[^\x00-\x1f\x7f/]{{1,{LONGEST_ID_BYTES // 4}}}$"
 _VARIANT: Any = (Literal["champion", "challenger"], Field(description="which model answered"))
 _VARIANT_OR_NULL: Any = (_VARIANT[0] | None, _VARIANT[1])
 
@@ -28,17 +32,34 @@ class Schemas:
     def _title(self) -> str:
         return "".join(part.capitalize() for part in self.use_case.name.split("_"))
 
-    @property
-    def id_pattern(self) -> str:
-        """What an id must look like, as it stands in a URL."""
-        kind = self.use_case.raw_column(self.use_case.entity_key).type
-        return _WHOLE_NUMBER if kind in {"int", "long"} else _TEXT
-
     @cached_property
     def entity_id(self) -> Any:
-        """The type of an id in a body or a path; a whole number is taken as its decimal text."""
-        description = f"{self.use_case.entity_key}: {self.use_case.raw_column(self.use_case.entity_key).meaning}"
-        return Annotated[str, BeforeValidator(_as_text), Field(pattern=self.id_pattern, description=description)]
+        """The type of an id as text."""
+        field = Field(pattern=id_pattern(self.use_case), max_length=LONGEST_ID_BYTES, description=self._id_description)
+        return Annotated[str, field]
+
+    @cached_property
+    def entity_id_in_path(self) -> Any:
+        """The type of an id that is a segment of a path."""
+        # a constraint is documented where it stands before the validator
+        return Annotated[self.entity_id, BeforeValidator(segment_text)]
+
+    @cached_property
+    def entity_id_in_body(self) -> Any:
+        """The type of an id in JSON, where a whole number may come as a number, too: it stands for its decimal text."""
+        if not ids_are_whole_numbers(self.use_case):
+            return self.entity_id
+        # FastAPI documents bounds as floats, which can say these two
+        number = {"type": "integer", "minimum": LONG_MINIMUM, "exclusiveMaximum": LONG_MAXIMUM + 1}
+        documented = {
+            "anyOf": [{"type": "string", "pattern": id_pattern(self.use_case)}, number],
+            "description": self._id_description,
+        }
+        return Annotated[self.entity_id, BeforeValidator(_as_text), WithJsonSchema(documented)]
+
+    @property
+    def _id_description(self) -> str:
+        return f"{self.use_case.entity_key}: {self.use_case.raw_column(self.use_case.entity_key).meaning}"
 
     @cached_property
     def features(self) -> type[BaseModel]:
@@ -121,7 +142,7 @@ class Schemas:
     def predict_request(self, limit: int) -> Any:
         """The body of a prediction: an id, a list of ids, or rows of features."""
         strict = ConfigDict(extra="forbid")
-        by_id = create_model(f"{self._title}ById", __config__=strict, id=(self.entity_id, ...))
+        by_id = create_model(f"{self._title}ById", __config__=strict, id=(self.entity_id_in_body, ...))
         by_ids = create_model(f"{self._title}ByIds", __config__=strict, ids=(self._several_ids(limit), ...))
         row: Any = self.feature_input
         rows: Any = Annotated[list[row], _several(limit)]
@@ -160,7 +181,7 @@ class Schemas:
         )
 
     def _several_ids(self, limit: int) -> Any:
-        entity_id = self.entity_id
+        entity_id = self.entity_id_in_body
         return Annotated[list[entity_id], _several(limit)]  # type: ignore[valid-type]
 
     def _row(self, suffix: str, *, ranges: bool) -> type[BaseModel]:
@@ -237,7 +258,7 @@ def _several(limit: int) -> Any:
 
 def _as_text(value: Any) -> Any:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if whole and abs(value) <= _LONG_MAXIMUM else value
+    return str(value) if whole and LONG_MINIMUM <= value <= LONG_MAXIMUM else value
 
 
 def _which_body(value: Any) -> str | None:
