@@ -9,15 +9,8 @@ from typing import TypeVar
 
 from mlops_platform.clients.airflow import AirflowClient, AirflowError, Approval, DagRun, Progress, RunFailed
 from mlops_platform.models.verdict import Verdict
-from mlops_platform.pipelines.names import (
-    ANNOUNCE_TASK,
-    PROMOTE_TASK,
-    RESOLVE_DATASET_TASK,
-    TRAIN_TASK,
-    features_dag,
-    training_dag,
-)
-from mlops_platform.settings import PlatformSettings
+from mlops_platform.pipelines.names import ANNOUNCE_TASK, REPORT_TASK, TRAIN_TASK, features_dag, training_dag
+from mlops_platform.pipelines.results import FeaturesOutcome, FeaturesReport, TrainingOutcome, TrainingReport
 
 DAG_DEADLINE = 120.0
 """Seconds within which Airflow has read a new DAG file."""
@@ -31,24 +24,40 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class FeaturesResult:
-    """A features run that ended well. ``snapshot`` is None after a dry run."""
+    """A features run that ended well.
+
+    ``snapshot`` is None after a dry run. ``announced`` says if the snapshot starts a training run: one that was there
+    already does not, nor one of an older date than the published one.
+    """
 
     run: DagRun
     snapshot: str | None
+    unchanged: bool = False
+    announced: bool = False
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A training run that ended well. ``promoted`` says if its model is the champion now."""
+    """A training run that ended well. ``verdict`` is None where nothing was trained, since nothing is new."""
 
     run: DagRun
-    verdict: Verdict
-    promoted: bool
+    outcome: TrainingOutcome
+    model_version: str | None
+    verdict: Verdict | None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether its model is the champion now."""
+        return self.outcome is TrainingOutcome.PROMOTED
+
+    @property
+    def unchanged(self) -> bool:
+        return self.outcome is TrainingOutcome.UNCHANGED
 
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """Both DAGs, from a dataset to a verdict. ``training`` is None after a dry run."""
+    """Both DAGs, from a dataset to a verdict. ``training`` is None where the features run announced nothing."""
 
     features: FeaturesResult
     training: TrainingResult | None
@@ -66,70 +75,81 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
 
-def run_pipeline(
-    settings: PlatformSettings,
-    use_case: str,
-    dataset_version: int = 0,
-    progress: Progress = print,
-    timeout: float = 1800.0,
-    *,
-    dry_run: bool = False,
-) -> PipelineResult:
-    """From a dataset (0: the latest) to a verdict: runs the features DAG, then follows the training run it starts.
+def start_features(
+    airflow: AirflowClient, use_case: str, *, dataset_version: int = 0, dry_run: bool = False, force: bool = False
+) -> DagRun:
+    """Trigger the features DAG, as soon as Airflow has read it."""
+    conf: dict[str, object] = {"dataset_version": dataset_version, "dry_run": dry_run, "force": force}
+    return _trigger(airflow, features_dag(use_case), conf)
 
-    A run that is under way already is not disturbed: Airflow queues this one behind it.
+
+def start_training(
+    airflow: AirflowClient,
+    use_case: str,
+    *,
+    snapshot: str | None = None,
+    require_approval: bool = False,
+    force: bool = False,
+) -> DagRun:
+    """Trigger the training DAG on a snapshot, or on the published one."""
+    conf: dict[str, object] = {"snapshot": snapshot, "require_approval": require_approval, "force": force}
+    return _trigger(airflow, training_dag(use_case), conf)
+
+
+def follow_pipeline(
+    airflow: AirflowClient, use_case: str, run: DagRun, timeout: float, progress: Progress
+) -> PipelineResult:
+    """Wait for a features run, and for the training run that its snapshot starts.
 
     Args:
-        timeout: seconds for all of it.
+        timeout: seconds for both.
 
     Raises:
-        RunFailed: a run failed, or the time is over.
-        AirflowError: Airflow cannot be reached, or has no such DAG.
+        RunFailed: one of them failed, the time is over, or there is no dataset to work on.
     """
     deadline = Deadline(timeout)
-    with AirflowClient(settings) as airflow:
-        run = start_features(airflow, use_case, dataset_version=dataset_version, dry_run=dry_run)
-        features = follow_features(airflow, use_case, run, deadline.left, progress)
-        if features.snapshot is None:
-            return PipelineResult(features, None)
-        training_run = training_started_by(airflow, use_case, features.run)
-        return PipelineResult(features, follow_training(airflow, use_case, training_run, deadline.left, progress))
+    features = _follow_features(airflow, use_case, run, deadline.left, progress)
+    if not features.announced:
+        return PipelineResult(features, None)
+    training_run = _training_started_by(airflow, use_case, features.run)
+    return PipelineResult(features, follow_training(airflow, training_run, deadline.left, progress))
 
 
-def start_features(airflow: AirflowClient, use_case: str, *, dataset_version: int, dry_run: bool) -> DagRun:
-    """Trigger the features DAG, as soon as Airflow has read it."""
-    return _trigger(airflow, features_dag(use_case), {"dataset_version": dataset_version, "dry_run": dry_run})
-
-
-def start_training(airflow: AirflowClient, use_case: str, *, snapshot: str | None, require_approval: bool) -> DagRun:
-    """Trigger the training DAG on a snapshot, or on the published one."""
-    return _trigger(airflow, training_dag(use_case), {"snapshot": snapshot, "require_approval": require_approval})
-
-
-def follow_features(
-    airflow: AirflowClient, use_case: str, run: DagRun, timeout: float, progress: Progress
-) -> FeaturesResult:
-    """Wait for a features run.
+def follow_training(airflow: AirflowClient, run: DagRun, timeout: float, progress: Progress) -> TrainingResult:
+    """Wait for a training run; a rejected candidate is a result, not an error.
 
     Raises:
-        RunFailed: it failed, took too long, or had no dataset to work on.
+        RunFailed: it failed or took too long.
     """
     ended = airflow.wait(run, timeout=timeout, progress=progress)
-    states = {task.task_id: task.state for task in airflow.tasks(ended.dag_id, ended.run_id)}
-    if states.get(RESOLVE_DATASET_TASK) == "skipped":
+    report = TrainingReport.model_validate(_reported(airflow, ended))
+    verdict = airflow.result(ended.dag_id, ended.run_id, TRAIN_TASK)
+    return TrainingResult(
+        ended, report.result, report.model_version, None if verdict is None else Verdict.model_validate(verdict)
+    )
+
+
+def _follow_features(
+    airflow: AirflowClient, use_case: str, run: DagRun, timeout: float, progress: Progress
+) -> FeaturesResult:
+    ended = airflow.wait(run, timeout=timeout, progress=progress)
+    report = FeaturesReport.model_validate(_reported(airflow, ended))
+    if report.result is FeaturesOutcome.NO_DATA:
         raise RunFailed(
             f"the run {ended.run_id} of {ended.dag_id} had nothing to do: {use_case} has no dataset yet",
             remedy=f"add one with `mlops data add {use_case} FILE`",
         )
-    return FeaturesResult(ended, airflow.result(ended.dag_id, ended.run_id, ANNOUNCE_TASK))
+    states = {task.task_id: task.state for task in airflow.tasks(ended.dag_id, ended.run_id)}
+    return FeaturesResult(
+        ended,
+        report.snapshot,
+        unchanged=report.result is FeaturesOutcome.UNCHANGED,
+        announced=states.get(ANNOUNCE_TASK) == "success",
+    )
 
 
-def training_started_by(airflow: AirflowClient, use_case: str, features_run: DagRun) -> DagRun:
-    """The training run that the snapshot of a features run went into.
-
-    Raises:
-        RunFailed: Airflow started none within ``FOLLOW_DEADLINE``.
-    """
+def _training_started_by(airflow: AirflowClient, use_case: str, features_run: DagRun) -> DagRun:
+    # the run that the announced snapshot went into
     dag_id = training_dag(use_case)
 
     def started() -> DagRun | None:
@@ -148,18 +168,14 @@ def training_started_by(airflow: AirflowClient, use_case: str, features_run: Dag
     return run
 
 
-def follow_training(
-    airflow: AirflowClient, use_case: str, run: DagRun, timeout: float, progress: Progress
-) -> TrainingResult:
-    """Wait for a training run; a rejected candidate is a result, not an error.
-
-    Raises:
-        RunFailed: it failed or took too long.
-    """
-    ended = airflow.wait(run, timeout=timeout, progress=progress)
-    verdict = Verdict.model_validate(airflow.result(ended.dag_id, ended.run_id, TRAIN_TASK))
-    states = {task.task_id: task.state for task in airflow.tasks(ended.dag_id, ended.run_id)}
-    return TrainingResult(ended, verdict, promoted=states.get(PROMOTE_TASK) == "success")
+def _reported(airflow: AirflowClient, ended: DagRun) -> object:
+    reported: object = airflow.result(ended.dag_id, ended.run_id, REPORT_TASK)
+    if reported is None:
+        raise RunFailed(
+            f"the run {ended.run_id} of {ended.dag_id} ended without a result of its task {REPORT_TASK}",
+            remedy=f"somebody may have set the run's state by hand: look at {airflow.run_url(ended)}",
+        )
+    return reported
 
 
 def answer_approval(

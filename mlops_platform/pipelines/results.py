@@ -30,7 +30,7 @@ class TrainingOutcome(StrEnum):
     NOT_APPROVED = "not_approved"
     """A person refused the promotion, or nobody answered in time."""
     UNDECIDED = "undecided"
-    """The candidate can be compared with no champion, and no person was asked yet."""
+    """The candidate could not be compared with the champion, and nobody has decided."""
 
 
 class FeaturesReport(BaseModel):
@@ -43,7 +43,7 @@ class FeaturesReport(BaseModel):
 
 
 class TrainingReport(BaseModel):
-    """``model_version`` is what the result is about; after ``unchanged`` the one that was trained before, if any."""
+    """``model_version`` is what the result is about; after ``unchanged`` the one that was trained before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

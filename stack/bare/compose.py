@@ -183,10 +183,16 @@ def _inside(root: Path, module: str, *arguments: str) -> int:
     return subprocess.run(command, cwd=str(root), check=False).returncode
 
 
-def mlops(root: Path, arguments: list[str]) -> int:
-    """Runs ``mlops`` in a container; files of this machine that are to be added are copied there first."""
-    if arguments[:2] == ["data", "add"]:
-        arguments = [_copy_inside(root, Path(one)) if Path(one).is_file() else one for one in arguments]
+def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
+    """Runs ``mlops`` in a container. A file of this machine, the last argument, is copied there first.
+
+    Raises:
+        Refused: there is no such file, or it could not be copied.
+    """
+    if file is not None:
+        if not file.is_file():
+            raise Refused(f"{file}: no such file. Remedy: name a file of this machine")
+        arguments = [*arguments[:-1], _copy_inside(root, file)]
     return _inside(root, "cli", *arguments)
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sklearn.pipeline import Pipeline
 
-from cli.__main__ import main
+from cli.main import main
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from serving.api.gate import Service, create_app

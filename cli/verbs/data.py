@@ -1,0 +1,62 @@
+"""``mlops data``."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.installation import installation
+from cli.output import show_rows
+from cli.parameters import Json, UseCaseArgument
+from mlops_platform.lake.datasets import Datasets
+from mlops_platform.lake.layout import Lake
+from mlops_platform.settings import PlatformSettings
+from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.synthetic import get_generator
+
+data = typer.Typer(help="Raw datasets: numbered versions of what arrived.", no_args_is_help=True)
+
+
+@data.command()
+def generate(
+    context: typer.Context,
+    use_case: UseCaseArgument,
+    rows: Annotated[int, typer.Option(min=1, help="how many raw rows")] = 100_000,
+    seed: Annotated[int | None, typer.Option(help="the same seed gives the same file [default: the spec's]")] = None,
+) -> None:
+    """Make up raw data with the character of the real data, and add it as a dataset."""
+    settings = installation(context)
+    generator = get_generator(use_case.name)
+    seed = use_case.seed if seed is None else seed
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.state_dir) as folder:
+        file = Path(folder) / f"generated-{rows}-rows-seed-{seed}.csv"
+        generator.write_csv(file, rows, seed)
+        _add(settings, use_case, file)
+
+
+@data.command()
+def add(
+    context: typer.Context,
+    use_case: UseCaseArgument,
+    file: Annotated[Path, typer.Argument(help="a CSV file with the columns of the use case, plain or gzip")],
+) -> None:
+    """Take a file in as the next dataset version. The same bytes twice are one version."""
+    _add(installation(context, file), use_case, file)
+
+
+@data.command("list")
+def list_datasets(context: typer.Context, use_case: UseCaseArgument, *, json: Json = False) -> None:
+    """List the dataset versions, the oldest first."""
+    datasets = Datasets(Lake(installation(context).lake_root), use_case)
+    found = [one.model_dump() for one in datasets.list()]
+    show_rows(found, ("version", "rows", "arrived_at", "source", "sha256"), json=json)
+
+
+def _add(settings: PlatformSettings, use_case: UseCase, file: Path) -> None:
+    datasets = Datasets(Lake(settings.lake_root), use_case)
+    before = {known.version for known in datasets.list()}
+    manifest = datasets.add(file)
+    known = ", which was there already" if manifest.version in before else ""
+    typer.echo(f"dataset {manifest.version} of {use_case.name}: {manifest.rows} rows{known}")

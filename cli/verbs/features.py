@@ -1,0 +1,16 @@
+"""``mlops features``."""
+
+import typer
+
+from cli.installation import installation
+from cli.output import as_json
+from cli.parameters import EntityId, UseCaseOption
+from mlops_platform.clients.prediction_service import PredictionService
+from mlops_platform.use_case.find import get_use_case
+
+
+def features(context: typer.Context, entity_id: EntityId, use_case: UseCaseOption = None) -> None:
+    """Ask the prediction service for the latest features of one id."""
+    settings = installation(context)
+    asked = use_case or get_use_case(settings.serving_default_use_case)
+    typer.echo(as_json(PredictionService(settings).features(asked.name, entity_id)))

@@ -1,0 +1,24 @@
+"""``mlops models``."""
+
+import dataclasses
+
+import typer
+
+from cli.installation import installation
+from cli.output import show_rows
+from cli.parameters import Json, UseCaseArgument
+from mlops_platform.models.registry import ModelRegistry
+
+models = typer.Typer(help="Registered models.", no_args_is_help=True)
+
+
+@models.command("list")
+def list_models(context: typer.Context, use_case: UseCaseArgument, *, json: Json = False) -> None:
+    """List the registered versions, the newest first."""
+    with ModelRegistry(installation(context).mlflow_url) as registry:
+        found = registry.versions(use_case.name)
+    rows = [
+        {**dataclasses.asdict(one), "aliases": ", ".join(one.aliases), "family": one.tags.get("family", "")}
+        for one in found
+    ]
+    show_rows(rows, ("version", "aliases", "family", "created_at"), json=json)

@@ -1,0 +1,37 @@
+"""``mlops snapshots``."""
+
+from typing import Annotated
+
+import typer
+
+from cli.installation import installation
+from cli.output import show_rows
+from cli.parameters import Json, UseCaseArgument
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.pipelines.rollback import roll_back
+
+snapshots = typer.Typer(help="Snapshots of features: what is published, and going back.", no_args_is_help=True)
+
+
+@snapshots.command("list")
+def list_snapshots(context: typer.Context, use_case: UseCaseArgument, *, json: Json = False) -> None:
+    """List the kept snapshots, the newest first; the published one is marked."""
+    found = Snapshots(Lake(installation(context).lake_root), use_case.name)
+    current = found.current()
+    rows = [
+        {"published": "*" if current and current.snapshot == one.snapshot else "", **one.model_dump()}
+        for one in found.published()
+    ]
+    show_rows(rows, ("published", "snapshot", "dataset_version", "rows", "entities", "created_at"), json=json)
+
+
+@snapshots.command("rollback")
+def roll_back_snapshot(
+    context: typer.Context,
+    use_case: UseCaseArgument,
+    to: Annotated[str | None, typer.Option(help="the snapshot [default: the one before the published one]")] = None,
+) -> None:
+    """Publish a kept snapshot again. The champion stays as it is."""
+    manifest = roll_back(installation(context), use_case, to)
+    typer.echo(f"published is {manifest.snapshot} of dataset {manifest.dataset_version}")

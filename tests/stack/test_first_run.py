@@ -1,0 +1,52 @@
+"""From services that run to a champion, against services that answer as the real ones do."""
+
+import pytest
+
+from mlops_platform.errors import PlatformError
+from mlops_platform.settings import PlatformSettings
+from stack.first_run import run_first_pipelines
+from tests.scripted_airflow import ScriptedAirflow
+from tests.scripted_server import ScriptedServer
+
+MODEL = "/api/2.0/mlflow/registered-models/get"
+NO_CHAMPION = (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"})
+CHAMPION = {"registered_model": {"name": "credit_risk", "aliases": [{"alias": "champion", "version": "4"}]}}
+VERDICT = {"use_case": "credit_risk", "snapshot": "s1", "model_version": "4", "family": "forest", "accepted": True}
+
+
+@pytest.fixture
+def with_data(settings: PlatformSettings) -> PlatformSettings:
+    (settings.lake_root / "raw" / "credit_risk").mkdir(parents=True)
+    return settings
+
+
+def test_a_start_that_ended_before_there_was_a_champion_goes_on_from_its_snapshot(
+    with_data: PlatformSettings, server: ScriptedServer, airflow: ScriptedAirflow
+) -> None:
+    server.on("GET", MODEL, NO_CHAMPION, CHAMPION)
+    airflow.features_end("unchanged", "s1", announced=False)
+    airflow.training_ends("promoted", "4", VERDICT)
+    run_first_pipelines(with_data, 100, {}, lambda _: None)
+    assert airflow.conf("credit_risk_training") == {"snapshot": None, "require_approval": False, "force": False}
+
+
+def test_where_there_is_a_champion_nothing_is_run(
+    with_data: PlatformSettings, server: ScriptedServer, airflow: ScriptedAirflow
+) -> None:
+    server.on("GET", MODEL, CHAMPION)
+    run_first_pipelines(with_data, 100, {}, lambda _: None)
+    assert not [asked for asked in server.asked if asked.method == "POST"]
+
+
+def test_a_rejected_candidate_is_shown_and_no_champion_is_an_error(
+    with_data: PlatformSettings, server: ScriptedServer, airflow: ScriptedAirflow
+) -> None:
+    server.on("GET", MODEL, NO_CHAMPION)
+    airflow.features_end("published", "s1", announced=True)
+    airflow.training_ends("rejected", "4", VERDICT | {"accepted": False, "failed_rules": ["roc_auc is too low"]})
+    told: list[str] = []
+    with pytest.raises(PlatformError, match="credit_risk has no champion after its pipeline"):
+        run_first_pipelines(with_data, 100, {}, told.append)
+    assert told[-1] == (
+        "rejected: version 4 (forest) of credit_risk, trained on s1; the champion stays\n- roc_auc is too low"
+    )
