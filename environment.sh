@@ -22,7 +22,7 @@ find_python() {
 prepare_environment() {
   local python
   python="$(find_python)"
-  "$python" -m stack.bare.bootstrap install "$@"
+  "$python" -m stack.bare install "$@"
   export PATH="$PWD/.venv/bin:$PATH"
 }
 
@@ -30,5 +30,5 @@ prepare_environment() {
 platform() {
   local python
   python="$(find_python)"
-  MLOPS_CALLED_FROM="${OLDPWD:-$PWD}" exec "$python" -m stack.bare.bootstrap "$@"
+  MLOPS_CALLED_FROM="${OLDPWD:-$PWD}" exec "$python" -m stack.bare "$@"
 }

@@ -4,15 +4,13 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.environment import prepare_state, require_java, service_environment
 from mlops_platform.services.table import is_usable, services
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_settings
-from stack.bare.bootstrap import start_arguments
+from stack.bare.arguments import add_first_data
 from stack.bare.env_file import ensure_secrets
 from stack.bare.installation import UnderWay, lock
 from stack.first_run import has_champion, prediction_for_real_id, run_first_pipelines
@@ -21,10 +19,8 @@ from stack.summary import summary
 from stack.supervision import Supervisor
 
 
-def start(arguments: list[str]) -> None:
+def start(options: argparse.Namespace) -> None:
     """Brings everything up and ends with a prediction; on a running platform it only says so."""
-    options = start_arguments().parse_args(arguments)
-    files = dict(_named_file(given) for given in options.data)
     ensure_secrets(PROJECT_ROOT / ".env")
     settings = load_settings()
     with lock(settings.state_dir):
@@ -33,17 +29,8 @@ def start(arguments: list[str]) -> None:
             say("The platform is already running; nothing was changed.")
         else:
             _bring_up(settings, supervisor)
-            run_first_pipelines(settings, options.rows, files, say)
+            run_first_pipelines(settings, options.rows, dict(options.data), say)
         say(summary(settings, prediction_for_real_id(settings)))
-
-
-def _named_file(given: str) -> tuple[str, Path]:
-    use_case, separator, file = given.partition("=")
-    # The scripts work in the project's folder; a file is meant as seen from where they were called.
-    path = Path(os.environ.get("MLOPS_CALLED_FROM", "."), file).resolve()
-    if not separator or not path.is_file():
-        raise PlatformError(f"--data {given}: no such file", remedy="give it as --data USE_CASE=FILE")
-    return use_case, path
 
 
 def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:
@@ -69,7 +56,7 @@ def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None
     start_services(settings, supervisor, say)
 
 
-def stop(_arguments: list[str]) -> None:
+def stop(_options: argparse.Namespace) -> None:
     """Stops everything and keeps the data."""
     settings = load_settings()
     with lock(settings.state_dir):
@@ -77,15 +64,21 @@ def stop(_arguments: list[str]) -> None:
     say(f"Stopped ({stopped} processes); all data is kept." if stopped else "Nothing is running.")
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"start": start, "stop": stop}
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    starting = commands.add_parser("start", help="bring everything up")
+    starting.set_defaults(run=start)
+    add_first_data(starting)
+    commands.add_parser("stop", help="stop everything").set_defaults(run=stop)
+    return parser
 
 
 def main(arguments: list[str]) -> int:
     """One command; its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
+    options = _parser().parse_args(arguments)
     try:
-        COMMANDS[parser.parse_args(arguments[:1]).command](arguments[1:])
+        options.run(options)
     except (PlatformError, UnderWay) as error:
         complain(f"error: {error}")
         return 1

@@ -27,6 +27,7 @@ from mlops_platform.pipelines.follow import (
     start_training,
 )
 from mlops_platform.settings import PlatformSettings, load_settings
+from stack.bare.arguments import add_first_data
 from stack.summary import summary
 
 Report = Callable[[str], None]
@@ -128,13 +129,11 @@ def _answer(url: str) -> httpx.Response | None:
 def main(arguments: list[str]) -> int:
     """Runs the first pipelines where they have not run yet, and says what a start ends with."""
     parser = argparse.ArgumentParser(prog="python -m stack.first_run", description=__doc__)
-    parser.add_argument("--rows", type=int, required=True)
-    parser.add_argument("--data", action="append", default=[], metavar="USE_CASE=FILE")
+    add_first_data(parser)
     options = parser.parse_args(arguments)
-    files = {use_case: Path(file) for use_case, _, file in (given.partition("=") for given in options.data)}
     try:
         settings = load_settings()
-        run_first_pipelines(settings, options.rows, files, say)
+        run_first_pipelines(settings, options.rows, dict(options.data), say)
         say(summary(settings.public, prediction_for_real_id(settings)))
     except PlatformError as error:
         complain(f"error: {error}")

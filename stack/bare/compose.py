@@ -12,15 +12,17 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Mapping  # noqa: UP035 - Python 3.8
 
 from mlops_platform.console import say
 from stack.bare import preflight
+from stack.bare.arguments import first_data
+from stack.bare.compose_override import write_override
+from stack.bare.docker import EngineAway, NotInstalled, TimedOut, compose_version, docker, engine_version, status_of
 from stack.bare.env_file import ensure_secrets, ensure_values
-from stack.bare.installation import Refused, ports, state_dir, variables
+from stack.bare.installation import ports, state_dir, variables, written
 
 # The first that can put a file's text into docker-compose.yml, and it into a container.
 OLDEST_COMPOSE = (2, 23, 1)
@@ -33,38 +35,39 @@ INSIDE = "airflow-scheduler"
 RUN_ONCE = "airflow-init"
 WORKER = "spark-worker"
 NOT_PUBLISHED = "MLOPS_SPARK_WORKER_UI_PORT"
+# All but what creates containers needs only the file that is always there.
+COMPOSE = ("compose", "--file", "docker-compose.yml")
+PROJECT_VARIABLE = "COMPOSE_PROJECT_NAME"
 LABEL = "com.docker.compose.project"
 TRAINING_LABEL = "mlops.training-run-of"
 SOCKET = Path("/var/run/docker.sock")
 UID_FOR_ROOT = 1000
 
 
-def engine_answers() -> bool:
-    """Whether there is a Docker engine with Compose v2."""
-    return _output("docker", "version", "--format", "{{.Server.Version}}") != "" and compose_version() is not None
-
-
-def compose_version() -> tuple[int, ...] | None:
-    """The version of the Compose plugin; None where there is none."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", _output("docker", "compose", "version", "--short"))
-    return tuple(map(int, found.groups())) if found else None
-
-
 def findings(root: Path, environ: Mapping[str, str]) -> list[preflight.Finding]:
-    """Everything in the way of a start in containers."""
-    if not engine_answers():
+    """Everything in the way of a start in containers. What this installation's own hold is not in its way.
+
+    Raises:
+        DockerFailed: the engine answers, but does not say how things are.
+    """
+    try:
+        engine_version()
+    except (NotInstalled, EngineAway, TimedOut) as error:
+        return [preflight.Finding(error.what, error.remedy)]
+    version = compose_version()
+    if version is None:
         return [
-            preflight.Finding(
-                "Docker: no engine with Compose v2 answers",
-                "start Docker (or install it with its Compose plugin), or use ./start.sh --mode local",
-            )
+            preflight.Finding("Docker: its Compose plugin is missing", "install it, or use ./start.sh --mode local")
         ]
-    found = [check_compose(compose_version() or ())]
-    information = json.loads(_output("docker", "info", "--format", "{{json .}}") or "{}")
+    known, information = variables(root, environ), json.loads(docker("info", "--format", "{{json .}}"))
+    own_ports = _published_ports(root)
+    taken = {name: port for name, port in ports(root, known).items() if name != NOT_PUBLISHED and port not in own_ports}
+    found = [
+        check_compose(version),
+        *(preflight.check_port(name, port, state_dir(root, known)) for name, port in taken.items()),
+        *preflight.check_use_cases(root, known),
+    ]
     if not is_up(root):
-        known = variables(root, environ)
-        taken = {name: port for name, port in ports(root, known).items() if name != NOT_PUBLISHED}
-        found += [preflight.check_port(name, port, state_dir(root, known)) for name, port in taken.items()]
         found.append(preflight.check_memory(_free_memory(information), MEMORY_NEEDED))
     images = Path(information.get("DockerRootDir", "/"))
     if images.exists() and not image_ids(project_name(root, environ)):
@@ -90,17 +93,16 @@ def _free_memory(information: Mapping[str, Any]) -> float | None:
     return min(value for value in (total, free) if value is not None) if total or free else None
 
 
+def was_used(root: Path) -> bool:
+    """Whether this installation was ever started in containers."""
+    return PROJECT_VARIABLE in written(root)
+
+
 def project_name(root: Path, environ: Mapping[str, str]) -> str:
     """The Compose project of this checkout: two clones on one machine have different ones."""
-    written = environ.get("COMPOSE_PROJECT_NAME") or _written(root).get("COMPOSE_PROJECT_NAME")
+    given = environ.get(PROJECT_VARIABLE) or written(root).get(PROJECT_VARIABLE)
     name = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "mlops"
-    return written or f"{name}-{hashlib.sha256(os.fsencode(str(root))).hexdigest()[:6]}"
-
-
-def _written(root: Path) -> dict[str, str]:
-    env_file = root / ".env"
-    lines = env_file.read_text(encoding="utf-8").splitlines() if env_file.exists() else []
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return given or f"{name}-{hashlib.sha256(os.fsencode(str(root))).hexdigest()[:6]}"
 
 
 def prepare_env_file(root: Path, environ: Mapping[str, str]) -> None:
@@ -109,7 +111,7 @@ def prepare_env_file(root: Path, environ: Mapping[str, str]) -> None:
     ensure_secrets(env_file)
     uid, gid = services_user(root)
     values = {
-        "COMPOSE_PROJECT_NAME": project_name(root, environ),
+        PROJECT_VARIABLE: project_name(root, environ),
         "MLOPS_POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "MLOPS_UID": str(uid),
         "MLOPS_GID": str(gid),
@@ -131,56 +133,67 @@ def services_user(root: Path) -> tuple[int, int]:
 
 
 def is_up(root: Path) -> bool:
-    """Whether any container of this installation runs."""
-    return (root / ".env").exists() and _output("docker", "compose", "ps", "--quiet", cwd=root) != ""
+    """Whether any container of this installation runs.
+
+    Raises:
+        DockerFailed: nobody can tell.
+    """
+    return was_used(root) and bool(_containers(_label(root), running=True))
+
+
+def _published_ports(root: Path) -> set[int]:
+    """The ports of this machine that lead to this installation's containers."""
+    if not was_used(root):
+        return set()
+    shown = docker("ps", "--filter", f"label={_label(root)}", "--format", "{{.Ports}}")
+    return {int(port) for port in re.findall(r":(\d+)->", shown)}
 
 
 def is_complete(root: Path, workers: int) -> bool:
     """Whether every service is healthy, and as many workers as are wanted."""
-    wanted = set(_output("docker", "compose", "config", "--services", cwd=root).split()) - {RUN_ONCE}
-    answer = _output("docker", "compose", "ps", "--format", "{{.Service}} {{.Health}}", cwd=root)
+    wanted = set(docker(*COMPOSE, "config", "--services", folder=root).split()) - {RUN_ONCE}
+    answer = docker(*COMPOSE, "ps", "--format", "{{.Service}} {{.Health}}", folder=root)
     healthy = [line.split()[0] for line in answer.splitlines() if line.split()[1:] == ["healthy"]]
     return wanted <= set(healthy) and healthy.count(WORKER) >= workers
 
 
-def start(root: Path, options: argparse.Namespace) -> int:
-    """Builds what changed, brings everything up, and ends with a prediction."""
-    files = dict(_named_file(given) for given in options.data)
+def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) -> int:
+    """Builds what changed, brings everything up, and ends with a prediction. Its exit status.
+
+    Args:
+        restarts: what runs is stopped in between.
+
+    Raises:
+        DockerFailed: a step did not succeed.
+    """
     prepare_env_file(root, os.environ)
     workers = int(variables(root, os.environ).get("MLOPS_SPARK_WORKERS") or 1)
-    if is_complete(root, workers) and not files:
+    if not restarts and not options.data and is_complete(root, workers):
         say("The platform is already running; nothing was changed.")
     else:
         say("Building the images: minutes for the first time, seconds afterwards")
-        _compose(root, "build", "--quiet")
+        docker(*COMPOSE, "build", "--quiet", folder=root, shown=True)
+        if restarts:
+            stop(root)
+        write_override(root, os.environ)
         say("Starting the services")
-        _compose(root, "up", "--detach", "--wait", "--no-build", "--remove-orphans")
-        _compose(root, "run", "--detach", "--rm", "--no-deps", "class-archive", quiet=True)
-    inside = [f"{use_case}={_copy_inside(root, file)}" for use_case, file in files.items()]
-    given = [part for one in inside for part in ("--data", one)]
-    return _inside(root, "stack.first_run", "--rows", str(options.rows), *given)
+        docker("compose", "up", "--detach", "--wait", "--no-build", "--remove-orphans", folder=root, shown=True)
+        docker("compose", "run", "--detach", "--rm", "--no-deps", "class-archive", folder=root, seconds=None)
+    options.data = [(use_case, _copied_inside(root, file)) for use_case, file in options.data]
+    return _inside(root, "stack.first_run", *first_data(options))
 
 
-def _named_file(given: str) -> tuple[str, Path]:
-    use_case, separator, file = given.partition("=")
-    if not separator or not Path(file).is_file():
-        raise Refused(f"--data {given}: no such file. Remedy: give it as --data USE_CASE=FILE")
-    return use_case, Path(file).resolve()
-
-
-def _copy_inside(root: Path, file: Path) -> str:
+def _copied_inside(root: Path, file: Path) -> str:
     """Where the file is in the container; it goes with the container."""
     target = f"/tmp/{file.name}"  # noqa: S108 - the container's own
     with file.open("rb") as content:
-        command = ["docker", "compose", "exec", "-T", INSIDE, "sh", "-c", 'cat >"$1"', "-", target]
-        if subprocess.run(command, cwd=str(root), stdin=content, check=False).returncode != 0:
-            raise Refused(f"{file} could not be copied into {INSIDE}. Remedy: see that it runs: docker compose ps")
+        write = ["exec", "-T", INSIDE, "sh", "-c", 'cat >"$1"', "-", target]
+        docker(*COMPOSE, *write, folder=root, stdin=content, seconds=None)
     return target
 
 
 def _inside(root: Path, module: str, *arguments: str) -> int:
-    command = ["docker", "compose", "exec", "-T", INSIDE, "python", "-m", module, *arguments]
-    return subprocess.run(command, cwd=str(root), check=False).returncode
+    return status_of(*COMPOSE, "exec", "-T", INSIDE, "python", "-m", module, *arguments, folder=root)
 
 
 def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
@@ -192,71 +205,51 @@ def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
     if file is not None:
         if not file.is_file():
             raise Refused(f"{file}: no such file. Remedy: name a file of this machine")
-        arguments = [*arguments[:-1], _copy_inside(root, file)]
+        arguments = [*arguments[:-1], _copied_inside(root, file)]
     return _inside(root, "cli", *arguments)
 
 
 def stop(root: Path) -> None:
-    """Stops every container and keeps them, and their volumes."""
+    """Stops every container and keeps them, and their volumes.
+
+    Raises:
+        DockerFailed: they still run, or nobody can tell.
+    """
     if not is_up(root):
         say("Nothing is running.")
         return
-    _compose(root, "stop")
-    left = _containers(f"{LABEL}={project_name(root, os.environ)}", running=True)
+    docker(*COMPOSE, "stop", folder=root, shown=True)
+    left = _containers(_label(root), running=True)
     if left:  # the class archive may still be in the making
-        _docker("stop", *left)
+        docker("stop", *left, seconds=None)
     say("Stopped; all data is kept.")
+
+
+def _label(root: Path) -> str:
+    return f"{LABEL}={project_name(root, os.environ)}"
 
 
 def _containers(label: str, *, running: bool = False) -> list[str]:
     scope = [] if running else ["--all"]
-    return _output("docker", "ps", *scope, "--quiet", "--filter", f"label={label}").split()
+    return docker("ps", *scope, "--quiet", "--filter", f"label={label}").split()
 
 
 def image_ids(project: str) -> list[str]:
     """The images that were built for this project."""
-    return sorted(set(_output("docker", "image", "ls", "--quiet", "--filter", f"label={LABEL}={project}").split()))
+    return sorted(set(docker("image", "ls", "--quiet", "--filter", f"label={LABEL}={project}").split()))
 
 
 def remove(root: Path) -> None:
-    """Removes this project's containers, networks, volumes and images, and nothing else."""
+    """Removes this project's containers, networks, volumes and images, and nothing else.
+
+    Raises:
+        DockerFailed: something of them may be left.
+    """
     project = project_name(root, os.environ)
-    containers = [*_containers(f"{LABEL}={project}"), *_containers(f"{TRAINING_LABEL}={project}")]
+    containers = [*_containers(_label(root)), *_containers(f"{TRAINING_LABEL}={project}")]
     if containers:
-        _docker("rm", "--force", "--volumes", *containers)
-    _compose(root, "down", "--volumes", "--remove-orphans")
+        docker("rm", "--force", "--volumes", *containers, seconds=None)
+    docker(*COMPOSE, "down", "--volumes", "--remove-orphans", folder=root, shown=True)
     images = image_ids(project)
     if images:
-        _docker("image", "rm", "--force", *images)
-
-
-def _compose(root: Path, *arguments: str, quiet: bool = False) -> None:
-    done = subprocess.run(
-        ["docker", "compose", *arguments],
-        cwd=str(root),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL if quiet else None,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise Refused(
-            f"docker compose {' '.join(arguments)} failed. Remedy: see above, and `docker compose logs SERVICE` for a "
-            "service that did not become healthy"
-        )
-
-
-def _docker(*arguments: str) -> None:
-    done = subprocess.run(["docker", *arguments], stdout=subprocess.DEVNULL, check=False)
-    if done.returncode != 0:
-        raise Refused(f"docker {' '.join(arguments)} failed. Remedy: see above")
-
-
-def _output(*command: str, cwd: Path | None = None) -> str:
-    """What a command prints, empty where it cannot be run or fails."""
-    try:
-        done = subprocess.run(
-            command, cwd=None if cwd is None else str(cwd), capture_output=True, text=True, timeout=60, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        docker("image", "rm", "--force", *images, seconds=None)

@@ -50,7 +50,7 @@ def set_value(env_file: Path, name: str, value: str) -> None:
         return
     kept = [line for line in lines if line.split("=", 1)[0].strip() != name]
     if kept != lines:
-        _replace(env_file, "".join(f"{line}\n" for line in kept))
+        replace(env_file, "".join(f"{line}\n" for line in kept))
     ensure_values(env_file, {name: value})
 
 
@@ -65,11 +65,12 @@ def _add_missing(env_file: Path, values: Mapping[str, Callable[[], str]]) -> tup
     if missing:
         if not text.endswith("\n"):
             text += "\n"
-        _replace(env_file, text + "".join(f"{name}={values[name]()}\n" for name in missing))
+        replace(env_file, text + "".join(f"{name}={values[name]()}\n" for name in missing))
     return missing
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Gives the file this content in one step; it is readable by its owner only."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

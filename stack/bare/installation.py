@@ -20,20 +20,29 @@ MARK = "MLOPS_STARTED_BY"
 
 
 class Refused(Exception):
-    """A message to the user that ends the command."""
+    """Ends the command with a message to the user: what is the matter, and what to do."""
+
+    def __init__(self, what: str, *, remedy: str) -> None:
+        super().__init__(f"{what}. Remedy: {remedy}")
+        self.what = what
+        self.remedy = remedy
 
 
 class UnderWay(Exception):
     """Another start, stop or reset of this installation holds the lock."""
 
 
-def variables(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The MLOPS_* variables that count: those of ``.env``, overridden by the environment's."""
+def written(root: Path) -> dict[str, str]:
+    """The variables of ``.env``."""
     env_file = root / ".env"
     lines = env_file.read_text(encoding="utf-8").splitlines() if env_file.exists() else []
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
-    written = {name.strip(): value.strip().strip("'\"") for name, value in pairs}
-    return {**written, **{name: value for name, value in environ.items() if name.startswith("MLOPS_")}}
+    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+
+
+def variables(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The MLOPS_* variables that count: those of ``.env``, overridden by the environment's."""
+    return {**written(root), **{name: value for name, value in environ.items() if name.startswith("MLOPS_")}}
 
 
 def state_dir(root: Path, known: Mapping[str, str]) -> Path:

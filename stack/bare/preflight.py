@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping  # noqa: UP035 - Python 3.8
 
+from mlops_platform.search_path import search_path
 from mlops_platform.services import java
 from stack.bare.installation import MARK, is_running, ports, socket_path, state_dir, variables
 
@@ -39,20 +40,26 @@ class Finding:
         return f"{self.what}. Remedy: {self.remedy}"
 
 
-def findings(root: Path, environ: Mapping[str, str]) -> list[Finding]:
-    """Everything in the way of a start of the installation in ``root``; empty where it is running already."""
+def findings(root: Path, environ: Mapping[str, str], *, restarts: bool = False) -> list[Finding]:
+    """Everything in the way of a start of the installation in ``root``; empty where it is running already.
+
+    Args:
+        restarts: what runs will be stopped before, which gives back the memory and the ports that it holds.
+    """
     known = variables(root, environ)
     state = state_dir(root, known)
-    if is_running(state):
+    runs = is_running(state)
+    if runs and not restarts:
         return []
     disk_needed = DISK_NEEDED_WITH_ENVIRONMENT if (root / ".venv").exists() else DISK_NEEDED
     found = [
         check_python(sys.version_info[:3], sys.executable, uv_is_there=shutil.which("uv") is not None),
         check_java(java.machine_javas(environ), can_be_brought=java.runtime_can_be_brought()),
-        check_memory(free_memory(), MEMORY_NEEDED),
+        None if runs else check_memory(free_memory(), MEMORY_NEEDED),
         check_disk(root, shutil.disk_usage(root).free, disk_needed),
         check_path(root, state),
         *(check_port(name, port, state) for name, port in ports(root, known).items()),
+        *check_use_cases(root, known),
     ]
     return [finding for finding in found if finding is not None]
 
@@ -110,6 +117,15 @@ def check_path(root: Path, state: Path) -> Finding | None:
         f"folder: the path {socket_path(state)} has {length} bytes, a socket's may have {LONGEST_SOCKET_PATH}",
         "move the project to a shorter path",
     )
+
+
+def check_use_cases(root: Path, known: Mapping[str, str]) -> list[Finding]:
+    """Each folder that ``MLOPS_USE_CASES`` names is there."""
+    return [
+        Finding(f"use cases: MLOPS_USE_CASES names {folder}, which is no folder", "correct it in .env")
+        for folder in search_path(known.get("MLOPS_USE_CASES", ""), root)
+        if not folder.is_dir()
+    ]
 
 
 def check_port(name: str, port: int, state: Path) -> Finding | None:

@@ -1,42 +1,16 @@
 """The shell scripts, in a copy of what they need before there is an environment."""
 
-import os
-import shutil
+import socket
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from mlops_platform.services import java
-from stack.bare import bootstrap
+from stack.bare.arguments import first_data, start_parser
 from stack.bare.installation import UnderWay, lock, variables
-
-SCRIPTS = ("start.sh", "stop.sh", "restart.sh", "reset.sh", "environment.sh")
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, project_root: Path) -> Path:
-    root = tmp_path / "checkout"
-    root.mkdir()
-    for name in (*SCRIPTS, "requirements.txt", "pyproject.toml"):
-        shutil.copy2(project_root / name, root / name)
-    for package in ("mlops_platform", "stack"):
-        shutil.copytree(project_root / package, root / package)
-    return root
-
-
-def run(checkout: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "PYTHON"))}
-    return subprocess.run(
-        command,
-        cwd=checkout,
-        env={**kept, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.stack.scripts import run
 
 
 def test_stop_without_an_environment(checkout: Path) -> None:
@@ -126,14 +100,48 @@ def test_an_old_java_home_gives_way_to_a_newer_java_on_path(tmp_path: Path) -> N
     assert java.usable_machine_home(environ) == tmp_path / "new"
 
 
-def test_what_start_takes() -> None:
-    options = bootstrap.start_arguments().parse_args(["--rows", "777715", "--data", "a=b.csv", "--data", "c=d.csv"])
-    assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, ["a=b.csv", "c=d.csv"], None)
+@pytest.mark.parametrize("command", ["start", "stop", "restart", "reset"])
+def test_help_is_all_that_is_done(checkout: Path, command: str) -> None:
+    done = run(checkout, f"./{command}.sh", "--help")
+    assert (done.returncode, done.stdout.splitlines()[0].split(" [")[0]) == (0, f"usage: ./{command}.sh")
+    assert "Nothing is running" not in done.stdout
+    wrong = run(checkout, f"./{command}.sh", "--no-such-option")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+
+
+def test_what_start_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.csv").touch()
+    monkeypatch.setenv("MLOPS_CALLED_FROM", str(tmp_path))  # a file is meant from where the script was called
+    options = start_parser("./start.sh").parse_args(["--rows", "777715", "--data", "a=b.csv"])
+    files = [("a", tmp_path / "b.csv")]
+    assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, files, None)
+    assert first_data(options) == ["--rows", "777715", "--data", f"a={tmp_path}/b.csv"]
 
 
 @pytest.mark.parametrize("option", ["--workers", "--rows"])
 @pytest.mark.parametrize("number", ["0", "-1", "two"])
 def test_what_start_does_not_take(option: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        bootstrap.start_arguments().parse_args([option, number])
+        start_parser("./start.sh").parse_args([option, number])
     assert f"argument {option}: '{number}' is no whole number from 1 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["a=gone.csv", "gone.csv", "="])
+def test_a_file_that_is_missing_is_named_before_anything_is_done(checkout: Path, given: str) -> None:
+    done = run(checkout, "./restart.sh", "--data", given)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"argument --data: {given}: no such file. Remedy: give it as USE_CASE=FILE" in done.stderr
+
+
+def test_a_restart_that_cannot_start_stops_nothing(checkout: Path) -> None:
+    with socket.socket() as taken, socket.socket(socket.AF_UNIX) as supervisor, TemporaryDirectory() as state:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (Path(state) / "run").mkdir()
+        supervisor.bind(f"{state}/run/supervisor.sock")
+        supervisor.listen()
+        done = run(checkout, "./restart.sh", MLOPS_STATE_DIR=state, MLOPS_JUPYTER_PORT=str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"port {port} (jupyter) is in use by" in done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.bare import bootstrap
+from stack.bare import uv
 from stack.bare.installation import Refused
 
 PROGRAM = b"#!/bin/sh\necho uv\n"
@@ -40,9 +40,9 @@ def wheel() -> tuple[str, bytes]:
     """The name and content of a wheel for this machine."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(f"uv-{bootstrap.UV_VERSION}.data/scripts/uv", PROGRAM)
+        archive.writestr(f"uv-{uv.UV_VERSION}.data/scripts/uv", PROGRAM)
     system = "macosx_11_0" if platform.system() == "Darwin" else f"{libc()}_2_17"
-    return f"uv-{bootstrap.UV_VERSION}-py3-none-{system}_{platform.machine()}.whl", buffer.getvalue()
+    return f"uv-{uv.UV_VERSION}-py3-none-{system}_{platform.machine()}.whl", buffer.getvalue()
 
 
 def libc() -> str:
@@ -60,7 +60,7 @@ def test_the_program_is_taken_out_of_the_wheel(index: Path, wheel: tuple[str, by
     name, content = wheel
     publish(index, name, content, hashlib.sha256(content).hexdigest())
     target = tmp_path / "bin" / "uv"
-    bootstrap._fetch_uv(target)
+    uv.fetch(target)
     assert target.read_bytes() == PROGRAM
     assert target.stat().st_mode & 0o111
 
@@ -69,11 +69,11 @@ def test_a_wheel_with_other_bytes_is_refused(index: Path, wheel: tuple[str, byte
     name, content = wheel
     publish(index, name, content, "0" * 64)
     with pytest.raises(Refused, match="what arrived is not what the index names"):
-        bootstrap._fetch_uv(tmp_path / "bin" / "uv")
+        uv.fetch(tmp_path / "bin" / "uv")
     assert not (tmp_path / "bin").exists()
 
 
 def test_an_index_without_a_wheel_for_this_machine_says_so(index: Path, tmp_path: Path) -> None:
-    publish(index, f"uv-{bootstrap.UV_VERSION}-py3-none-win_arm64.whl", b"", "00")
-    with pytest.raises(Refused, match=f"has no uv {bootstrap.UV_VERSION} for this machine"):
-        bootstrap._fetch_uv(tmp_path / "uv")
+    publish(index, f"uv-{uv.UV_VERSION}-py3-none-win_arm64.whl", b"", "00")
+    with pytest.raises(Refused, match=f"has no uv {uv.UV_VERSION} for this machine"):
+        uv.fetch(tmp_path / "uv")

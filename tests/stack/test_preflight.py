@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_platform import console
+from mlops_platform import console, revision, search_path
 from mlops_platform.services import java
 from mlops_platform.settings import PlatformSettings
-from stack.bare import bootstrap, installation, preflight
+from stack import bare
+from stack.bare import installation, preflight
 from stack.bare.preflight import GIB, Finding
 
 
@@ -141,9 +142,22 @@ def test_ports_are_those_of_the_settings(project_root: Path) -> None:
     assert installation.ports(project_root, {"MLOPS_AIRFLOW_PORT": "18080"})["MLOPS_AIRFLOW_PORT"] == 18080
 
 
-@pytest.mark.parametrize("module", [bootstrap, console, installation, java, preflight])
-def test_what_runs_before_the_environment_exists_needs_only_an_old_python(module: object) -> None:
-    source = Path(str(module.__file__)).read_text(encoding="utf-8")  # type: ignore[attr-defined]
+def test_a_folder_of_use_cases_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    known = {"MLOPS_USE_CASES": f"mine:{tmp_path}/gone"}
+    assert [str(finding) for finding in preflight.check_use_cases(tmp_path, known)] == [
+        f"use cases: MLOPS_USE_CASES names {tmp_path}/gone, which is no folder. Remedy: correct it in .env"
+    ]
+
+
+BARE = sorted(Path(str(bare.__file__)).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "path", [*BARE, *(Path(str(module.__file__)) for module in (console, java, revision, search_path))]
+)
+def test_what_runs_before_the_environment_exists_needs_only_an_old_python(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 8))
     imported = {
         name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names

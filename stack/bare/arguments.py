@@ -1,0 +1,91 @@
+"""What the shell scripts take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+DEFAULT_ROWS = 100_000
+
+
+def start_parser(program: str) -> argparse.ArgumentParser:
+    """What ./start.sh takes, and ./restart.sh, which is called ``program`` as well."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Brings the whole platform up, runs the credit-risk pipeline if there is no champion yet, and ends "
+        "with a prediction. On a running platform ./start.sh changes nothing; ./restart.sh stops it first, once all is "
+        "checked and installed that a start needs.",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=["auto", "docker", "local"],
+        default="auto",
+        help="containers or local processes; auto: as before, else containers where a Docker engine answers",
+    )
+    add_first_data(parser)
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="Spark workers, now and in later starts (default 1)"
+    )
+    parser.add_argument("--check", action="store_true", help="only say what stands in the way of a start")
+    return parser
+
+
+def add_first_data(parser: argparse.ArgumentParser) -> None:
+    """What the first pipelines run on: ``rows``, and ``data`` as pairs of a use case and a file."""
+    parser.add_argument(
+        "--rows", type=_positive, default=DEFAULT_ROWS, metavar="N", help=f"loans to generate (default {DEFAULT_ROWS})"
+    )
+    parser.add_argument(
+        "--data",
+        type=named_file,
+        action="append",
+        default=[],
+        metavar="USE_CASE=FILE",
+        help="a CSV to use instead; may be repeated",
+    )
+
+
+def first_data(options: argparse.Namespace) -> list[str]:
+    """The arguments that say again what :func:`add_first_data` read."""
+    files = [part for use_case, file in options.data for part in ("--data", f"{use_case}={file}")]
+    return ["--rows", str(options.rows), *files]
+
+
+def stop_parser(program: str) -> argparse.ArgumentParser:
+    """What ./stop.sh takes: nothing."""
+    return argparse.ArgumentParser(prog=program, description="Stops the platform and keeps all of its data.")
+
+
+def reset_parser(program: str) -> argparse.ArgumentParser:
+    """What ./reset.sh takes."""
+    parser = argparse.ArgumentParser(prog=program, description="Removes this project's state, and nothing else.")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--all", action="store_true", help="remove the environment (.venv) as well")
+    return parser
+
+
+def install_parser(program: str) -> argparse.ArgumentParser:
+    """What installing takes."""
+    parser = argparse.ArgumentParser(prog=program, description="Makes .venv what the lock says.")
+    parser.add_argument("--dev", action="store_true", help="what the tests need as well")
+    return parser
+
+
+def _positive(given: str) -> int:
+    number = int(given) if given.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{given!r} is no whole number from 1 on")
+    return number
+
+
+def named_file(given: str) -> tuple[str, Path]:
+    """A use case and a file of it, out of ``USE_CASE=FILE``.
+
+    The scripts work in the project's folder; a relative path is meant as seen from where they were called.
+    """
+    use_case, separator, file = given.partition("=")
+    path = Path(os.environ.get("MLOPS_CALLED_FROM", "."), file).resolve()
+    if not (separator and use_case and path.is_file()):
+        raise argparse.ArgumentTypeError(f"{given}: no such file. Remedy: give it as USE_CASE=FILE")
+    return use_case, path

@@ -1,0 +1,69 @@
+"""What only this checkout knows of its containers: where it lies, its commit, and its use cases from outside.
+
+It becomes a second Compose file, which ``.env`` names beside docker-compose.yml: ``docker compose`` by hand reads both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Mapping  # noqa: UP035 - Python 3.8
+
+from mlops_platform.revision import revision
+from mlops_platform.search_path import search_path
+from stack.bare.env_file import replace, set_value
+from stack.bare.installation import state_dir, variables
+
+LAUNCHER = "training-launcher"
+USE_CASES_RUN_IN = (
+    "airflow-init",
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+    "serving",
+    "jupyter",
+    "class-archive",
+)
+"""The services that import use cases; training runs do as well, and get them from the launcher."""
+
+
+def write_override(root: Path, environ: Mapping[str, str]) -> None:
+    """Writes the file, and its name into ``.env``. Done at each start, so a checkout may be moved."""
+    known = variables(root, environ)
+    path = state_dir(root, known) / "run" / "compose.checkout.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = override(root, search_path(known.get("MLOPS_USE_CASES", ""), root), revision(root))
+    replace(path, json.dumps(content, indent=2) + "\n")
+    own = root / "docker-compose.override.yml"
+    files = [root / "docker-compose.yml", *([own] if own.exists() else []), path]
+    set_value(root / ".env", "COMPOSE_FILE", os.pathsep.join(str(file) for file in files))
+
+
+def override(root: Path, use_cases: tuple[Path, ...], commit: str) -> dict[str, Any]:
+    """The file's content: a use case's folder is in the containers where it is on this machine."""
+    named = os.pathsep.join(str(folder) for folder in use_cases)
+    seen = {
+        "environment": {"MLOPS_USE_CASES": named, "MLOPS_GIT_SHA_AT_START": commit},
+        "volumes": [_mount(folder) for folder in use_cases],
+    }
+    services: dict[str, Any] = dict.fromkeys(USE_CASES_RUN_IN, seen)
+    services[LAUNCHER] = {"environment": {"MLOPS_TRAINING_CHECKOUT": str(root), "MLOPS_TRAINING_USE_CASES": named}}
+    content: dict[str, Any] = _literal({"services": services})
+    return content
+
+
+def _mount(folder: Path) -> dict[str, Any]:
+    # a folder that is missing is an error, and not made by the engine as root
+    bind = {"create_host_path": False}
+    return {"type": "bind", "source": str(folder), "target": str(folder), "read_only": True, "bind": bind}
+
+
+def _literal(value: Any) -> Any:
+    """The same, with each ``$`` so that Compose takes it for itself."""
+    if isinstance(value, dict):
+        return {name: _literal(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_literal(one) for one in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
