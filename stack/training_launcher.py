@@ -3,7 +3,8 @@
 Whoever reaches an engine's socket owns the machine. So the socket is in this process's container alone, and what passes
 is the life of training runs: create, start, attach, wait, logs, inspect, stop, remove. A container is made of this
 installation's training image, runs ``train`` or ``promote`` as the services' user on their network, and sees folders of
-the lake below ``/opt/ml``; whatever else the request says about it is replaced. The other operations take only
+the lake below ``/opt/ml``; whatever else the request says about it is replaced. It also sees the folders of use cases
+as they are on the engine's machine: those that this process's own environment names. The other operations take only
 containers made here. Everything else is refused with status 403.
 
 One request per connection: after the head has been judged, bytes go both ways until either side closes.
@@ -25,11 +26,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from mlops_platform.console import complain
+from mlops_platform.search_path import search_path
 from mlops_platform.services.probes import TRAINING_LAUNCHER_PORT
 
 SOCKET = "/var/run/docker.sock"
 LABEL = "mlops.training-run-of"
 PREFIX = "/opt/ml/"
+OWN_USE_CASES = "/opt/mlops/use_cases"
 _LONGEST_HEAD = 16 * 1024
 _LONGEST_BODY = 256 * 1024
 _PATIENCE = 30.0
@@ -68,6 +71,8 @@ class Launch:
     project: str
     memory: int
     mlflow_url: str
+    checkout: Path
+    use_cases: tuple[Path, ...]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Launch:
@@ -80,6 +85,8 @@ class Launch:
             project=environ["MLOPS_TRAINING_PROJECT"],
             memory=int(environ["MLOPS_TRAINING_MEMORY_MB"]) * 1024**2,
             mlflow_url=environ["MLOPS_TRAINING_MLFLOW_URL"],
+            checkout=Path(environ["MLOPS_TRAINING_CHECKOUT"]),
+            use_cases=search_path(environ["MLOPS_TRAINING_USE_CASES"], Path("/")),
         )
 
 
@@ -116,13 +123,16 @@ def container_of(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> 
     return {
         "Image": launch.image,
         "Cmd": command,
-        "Env": [f"MLFLOW_TRACKING_URI={launch.mlflow_url}"],
+        "Env": [
+            f"MLFLOW_TRACKING_URI={launch.mlflow_url}",
+            f"MLOPS_USE_CASES={os.pathsep.join(map(str, launch.use_cases))}",
+        ],
         "User": launch.user,
         "Labels": {LABEL: launch.project},
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {
-            "Mounts": [_mount(launch, mount, lake) for mount in host.get("Mounts") or []],
+            "Mounts": [*_use_cases(launch), *(_mount(launch, mount, lake) for mount in host.get("Mounts") or [])],
             "NetworkMode": launch.network,
             "Memory": launch.memory,
             "CapDrop": ["ALL"],
@@ -136,6 +146,12 @@ def container_of(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> 
 
 def _matches(command: list[str], known: list[str]) -> bool:
     return len(command) == len(known) and all(re.fullmatch(*pair) for pair in zip(known, command, strict=True))
+
+
+def _use_cases(launch: Launch) -> list[dict[str, Any]]:
+    """The project's own folder over what the image holds, and each other where it is on the engine's machine."""
+    folders = [(launch.checkout / "use_cases", OWN_USE_CASES), *((folder, str(folder)) for folder in launch.use_cases)]
+    return [{"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for source, target in folders]
 
 
 def _mount(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """docker-compose.yml and the Dockerfiles against what the local mode is defined by: nothing may be said in two ways."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import yaml
 from mlops_platform.services.table import services
 from mlops_platform.settings import PlatformSettings
 from stack.bare import compose
-from stack.bare.bootstrap import UV_VERSION
+from stack.bare.compose_override import LAUNCHER, USE_CASES_RUN_IN, override, write_override
+from stack.bare.installation import written
+from stack.bare.uv import UV_VERSION
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
 NOT_IN_LOCAL_MODE = {"postgres", "training-launcher"}
@@ -129,3 +132,46 @@ def test_an_old_compose_is_a_finding(version: tuple[int, ...], fits: bool) -> No
             "Docker Compose: 2.23.0 is too old, 2.23.1 or newer is needed. "
             "Remedy: update Docker, or use ./start.sh --mode local"
         )
+
+
+def test_use_cases_are_where_they_run_and_nowhere_else(file: dict[str, Any]) -> None:
+    own = {name for name, one in file["services"].items() if any("use_cases" in str(v) for v in one["volumes"])}
+    assert own == set(USE_CASES_RUN_IN)
+
+
+def test_what_only_the_checkout_knows(tmp_path: Path) -> None:
+    content = override(tmp_path, (Path("/srv/mine"), Path("/home/me/$cases")), "c" * 40)
+    assert set(content["services"]) == {*USE_CASES_RUN_IN, LAUNCHER}
+    assert content["services"]["serving"] == {
+        "environment": {"MLOPS_USE_CASES": "/srv/mine:/home/me/$$cases", "MLOPS_GIT_SHA_AT_START": "c" * 40},
+        "volumes": [
+            {
+                "type": "bind",
+                "source": folder,
+                "target": folder,
+                "read_only": True,
+                "bind": {"create_host_path": False},
+            }
+            for folder in ("/srv/mine", "/home/me/$$cases")
+        ],
+    }
+    assert content["services"][LAUNCHER] == {
+        "environment": {
+            "MLOPS_TRAINING_CHECKOUT": str(tmp_path),
+            "MLOPS_TRAINING_USE_CASES": "/srv/mine:/home/me/$$cases",
+        }
+    }
+
+
+def test_compose_by_hand_reads_what_the_start_wrote(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MLOPS_USE_CASES=mine\nMLOPS_STATE_DIR=\n", encoding="utf-8")
+    write_override(tmp_path, {})
+    second = tmp_path / "var" / "run" / "compose.checkout.json"
+    assert written(tmp_path)["COMPOSE_FILE"] == f"{tmp_path / 'docker-compose.yml'}:{second}"
+    services = json.loads(second.read_text(encoding="utf-8"))["services"]
+    assert services["jupyter"]["environment"]["MLOPS_USE_CASES"] == str(tmp_path / "mine")
+    (tmp_path / "docker-compose.override.yml").touch()
+    write_override(tmp_path, {"MLOPS_USE_CASES": ""})
+    assert written(tmp_path)["COMPOSE_FILE"].split(":")[1] == str(tmp_path / "docker-compose.override.yml")
+    services = json.loads(second.read_text(encoding="utf-8"))["services"]
+    assert services["jupyter"]["volumes"] == []

@@ -20,7 +20,13 @@ LAUNCH = Launch(
     project="here",
     memory=512 * 1024**2,
     mlflow_url="http://mlflow:5001",
+    checkout=Path("/home/me/here"),
+    use_cases=(Path("/srv/mine"),),
 )
+USE_CASES = [
+    {"Type": "bind", "Source": "/home/me/here/use_cases", "Target": "/opt/mlops/use_cases", "ReadOnly": True},
+    {"Type": "bind", "Source": "/srv/mine", "Target": "/srv/mine", "ReadOnly": True},
+]
 CONTAINER = "a" * 64
 FOREIGN = "b" * 64
 
@@ -45,20 +51,21 @@ def test_a_run_is_made_as_the_launcher_says_whatever_else_was_asked() -> None:
     assert container_of(LAUNCH, wanted, lake=None) == {
         "Image": "here-training",
         "Cmd": ["train"],
-        "Env": ["MLFLOW_TRACKING_URI=http://mlflow:5001"],
+        "Env": ["MLFLOW_TRACKING_URI=http://mlflow:5001", "MLOPS_USE_CASES=/srv/mine"],
         "User": "1000:1000",
         "Labels": {LABEL: "here"},
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {
             "Mounts": [
+                *USE_CASES,
                 {
                     "Type": "volume",
                     "Source": "here_lake",
                     "VolumeOptions": {"Subpath": "features/credit_risk/snapshot=s1/attempt-1", "NoCopy": True},
                     "Target": "/opt/ml/input/data/training",
                     "ReadOnly": True,
-                }
+                },
             ],
             "NetworkMode": "here_default",
             "Memory": 512 * 1024**2,
@@ -72,13 +79,24 @@ def test_a_run_is_made_as_the_launcher_says_whatever_else_was_asked() -> None:
 
 
 def test_an_engine_without_subpaths_gets_the_folder_of_the_volume() -> None:
-    (found,) = container_of(LAUNCH, asked(mount()), lake="/engine/here_lake/_data")["HostConfig"]["Mounts"]
-    assert found == {
+    found = container_of(LAUNCH, asked(mount()), lake="/engine/here_lake/_data")["HostConfig"]["Mounts"]
+    assert found[:-1] == USE_CASES
+    assert found[-1] == {
         "Type": "bind",
         "Source": "/engine/here_lake/_data/features/credit_risk/snapshot=s1/attempt-1",
         "Target": "/opt/ml/input/data/training",
         "ReadOnly": True,
     }
+
+
+def test_a_launcher_is_told_of_the_use_cases_by_its_own_environment() -> None:
+    variables = {
+        f"MLOPS_TRAINING_{name}": name.lower() for name in ("IMAGE", "LAKE_VOLUME", "NETWORK", "USER", "PROJECT")
+    }
+    more = {"MEMORY_MB": "1", "MLFLOW_URL": "u", "CHECKOUT": "/home/me/here", "USE_CASES": "/srv/a:/srv/b"}
+    variables |= {"MLOPS_STATE_DIR": "/state", **{f"MLOPS_TRAINING_{name}": value for name, value in more.items()}}
+    launch = Launch.from_environment(variables)
+    assert (launch.checkout, launch.use_cases) == (Path("/home/me/here"), (Path("/srv/a"), Path("/srv/b")))
 
 
 def test_promotion_is_the_other_command() -> None:
@@ -196,7 +214,7 @@ def test_a_run_passes_from_its_creation_to_its_removal(tmp_path: Path) -> None:
             return engine.requests
 
     created = next(body for line, body in asyncio.run(life()) if line.endswith("/containers/create"))
-    source = json.loads(created)["HostConfig"]["Mounts"][0]["Source"]
+    source = json.loads(created)["HostConfig"]["Mounts"][-1]["Source"]
     assert source == "/engine/here_lake/_data/features/credit_risk/snapshot=s1/attempt-1"
 
 
