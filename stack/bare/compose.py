@@ -22,7 +22,7 @@ from stack.bare.arguments import first_data
 from stack.bare.compose_override import write_override
 from stack.bare.docker import EngineAway, NotInstalled, TimedOut, compose_version, docker, engine_version, status_of
 from stack.bare.env_file import ensure_secrets, ensure_values
-from stack.bare.installation import ports, state_dir, variables, written
+from stack.bare.installation import Refused, ports, state_dir, variables, written
 
 # The first that can put a file's text into docker-compose.yml, and it into a container.
 OLDEST_COMPOSE = (2, 23, 1)
@@ -204,7 +204,7 @@ def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
     """
     if file is not None:
         if not file.is_file():
-            raise Refused(f"{file}: no such file. Remedy: name a file of this machine")
+            raise Refused(f"{file}: no such file", remedy="name a file of this machine")
         arguments = [*arguments[:-1], _copied_inside(root, file)]
     return _inside(root, "cli", *arguments)
 

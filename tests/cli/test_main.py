@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stack.bare.compose import COMPOSE
 from tests.cli.conftest import Mlops, Outcome
 
 
@@ -83,7 +84,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     return engine
 
 
-INSIDE = ["compose", "exec", "-T", "airflow-scheduler", "python", "-m", "cli"]
+INSIDE = [*COMPOSE, "exec", "-T", "airflow-scheduler", "python", "-m", "cli"]
 
 
 @pytest.mark.parametrize(
