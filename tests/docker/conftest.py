@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from mlops_platform.settings import PlatformSettings, load_settings
-from stack.bare.compose import engine_answers, project_name
+from stack.bare.compose import project_name
+from stack.bare.docker import DockerFailed, compose_version, engine_version
 from tests.commands import output_of
-from tests.e2e.conftest import copy_of_checkout, run_in, with_free_ports
+from tests.e2e.conftest import copy_of_checkout, run_in, with_env_file
 
 ROWS = 20_000
 WORKERS = 2
@@ -25,8 +26,19 @@ USER = 1000
 @pytest.fixture(scope="session")
 def engine() -> None:
     """A Docker engine with Compose v2."""
-    if not engine_answers():
-        pytest.skip("no Docker engine with Compose v2 answers: the containers are not tested")
+    try:
+        engine_version()
+    except DockerFailed as failure:
+        pytest.skip(f"the containers are not tested: {failure}")
+    if compose_version() is None:
+        pytest.skip("the containers are not tested: Docker's Compose plugin is missing")
+
+
+def commit_all(root: Path) -> None:
+    """Make a copy the clone that it would be."""
+    for arguments in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "all")):
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+        output_of(["git", *identity, *arguments], deadline=60, folder=root)
 
 
 def own_by_user(folder: Path) -> None:
@@ -90,8 +102,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path, engin
     folder.chmod(0o755)
     root = folder / "checkout"
     copy_of_checkout(project_root, root)
+    commit_all(root)
     own_by_user(root)
-    env_file = with_free_ports(root)
+    env_file = with_env_file(root)
     project = project_name(root, {})
     platform = ComposePlatform(root, project, load_settings(env_file), datetime.now(UTC))
     try:

@@ -13,11 +13,13 @@ import httpx
 import pytest
 
 from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.revision import revision
 from mlops_platform.use_case.find import get_use_case
 from stack.bare.compose import TRAINING_LABEL
 from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
 from tests.processes import answers as answers_http
 from tests.processes import free_port, wait_until
+from tests.throws import write_throws
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
@@ -214,6 +216,26 @@ def test_a_failed_training_says_why_where_sagemaker_looks(platform: ComposePlatf
     mounts = sagemaker_folders(platform, tmp_path / "ml", job)
     docker("run", "--rm", *mounts, f"{platform.project}-training", "train", expect=1)
     assert "credit_risk has no family 'no_such_family'" in (tmp_path / "ml/output/failure").read_text(encoding="utf-8")
+
+
+def test_a_use_case_of_another_folder_runs_to_a_prediction_in_no_new_image(
+    platform: ComposePlatform, tmp_path: Path
+) -> None:
+    assert "toy" not in platform.compose("run", "--rm", "--no-deps", "--entrypoint", "ls", "mlflow", "use_cases")
+    source = tmp_path / "throws.csv"
+    write_throws(source)
+    platform.mlops("data", "add", "toy", str(source))
+    platform.mlops("run", "toy", "features", "--wait")
+    url = f"{platform.settings.serving_url}/v1/toy/predict/coin-3"
+    wait_until(lambda: answers_http(url), "the toy's prediction", 60)
+    assert platform.get("/v1/toy/predict/coin-3")["prediction"] in (0, 1)
+    assert platform.get("/v1/toy/features/coin-3")["throws_before"] == 108
+
+
+def test_a_model_knows_the_commit_of_its_code(platform: ComposePlatform) -> None:
+    commit = revision(platform.root)[:40]  # files may have been edited since the start
+    assert re.match("[0-9a-f]{40}", commit)
+    assert platform.get("/v1/credit_risk/model")["git_sha"] == commit
 
 
 LONG_JOB = """

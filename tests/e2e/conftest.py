@@ -1,4 +1,4 @@
-"""A whole platform, started by the README's command in a copy of the checkout that has one use case more."""
+"""A whole platform, started by the README's command in a copy of the checkout, with a use case of another folder."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from mlops_platform.settings import PlatformSettings, load_settings
 from tests.commands import output_of
 from tests.processes import free_ports, wait_until
 
-TOY = Path(__file__).parent.parent / "use_cases" / "toy"
+OTHER_USE_CASES = "tests/use_cases"
 PORTS = (
     "AIRFLOW", "SERVING", "JUPYTER", "MLFLOW", "SPARK_MASTER", "SPARK_MASTER_UI", "SPARK_WORKER_UI", "METASTORE",
     "HIVESERVER2",
@@ -40,9 +40,10 @@ def copy_of_checkout(source: Path, target: Path) -> None:
             shutil.copy2(source / name, target / name)
 
 
-def with_free_ports(root: Path) -> Path:
-    """Gives a copy of the checkout ports that nobody has. Returns its ``.env``."""
+def with_env_file(root: Path) -> Path:
+    """Gives a copy of the checkout ports that nobody has, and the tests' use cases. Returns its ``.env``."""
     lines = [f"MLOPS_{name}_PORT={port}\n" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
+    lines.append(f"MLOPS_USE_CASES={OTHER_USE_CASES}\n")
     env_file = root / ".env"
     env_file.touch(mode=0o600)
     env_file.write_text("".join(lines), encoding="utf-8")
@@ -100,8 +101,7 @@ class RunningPlatform:
 def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Iterator[RunningPlatform]:
     root = tmp_path_factory.mktemp("platform") / "checkout"
     copy_of_checkout(project_root, root)
-    copy_of_checkout_toy(root)
-    env_file = with_free_ports(root)
+    env_file = with_env_file(root)
     before = RunningPlatform(root, load_settings(env_file), "")
     try:
         output = before.command("./start.sh", "--mode", "local", "--rows", str(ROWS))
@@ -112,8 +112,3 @@ def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> It
         print(log)  # noqa: T201 - shown by pytest where a test failed
         for path in sorted((root / "var" / "log").glob("*.log")):
             print(f"--- {path.name}\n" + path.read_text(errors="replace")[-3000:])  # noqa: T201
-
-
-def copy_of_checkout_toy(root: Path) -> None:
-    """Add the toy use case: the folder that a new use case is."""
-    shutil.copytree(TOY, root / "use_cases" / "toy", ignore=shutil.ignore_patterns("__pycache__"))

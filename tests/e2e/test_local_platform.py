@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import datetime as dt
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from tests.e2e.conftest import RunningPlatform
 from tests.mlops_platform.online_store.contract import OnlineStoreContract
 from tests.mlops_platform.online_store.publishers import InHive
 from tests.processes import wait_until
+from tests.throws import write_throws
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
@@ -317,15 +317,8 @@ def test_a_model_waits_for_its_approval_and_a_rejection_leaves_the_champion(plat
 
 
 def test_a_new_use_case_of_three_files_runs_to_a_prediction(platform: RunningPlatform, tmp_path: Path) -> None:
-    draw = random.Random(3)
     source = tmp_path / "throws.csv"
-    with source.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["throw_id", "coin", "thrown_on", "heads", "weight"])
-        for throw in range(4000):
-            weight = round(draw.uniform(5, 9), 3)
-            day = dt.date(2024, 1, 1) + dt.timedelta(days=throw // 12)
-            writer.writerow([throw, f"coin-{throw % 37}", day, int(draw.random() < (weight - 4) / 6), weight])
+    write_throws(source)
     platform.mlops("data", "add", "toy", str(source))
     platform.mlops("run", "toy", "features", "--wait")
     prediction = platform.eventually("/v1/toy/predict/coin-3")
