@@ -10,6 +10,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.services.environment import prepare_state, require_java, service_environment
 from mlops_platform.services.table import is_usable, services
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_settings
+from mlops_platform.state import bring_up_to_date
 from stack.bare.arguments import add_first_data
 from stack.bare.env_file import ensure_secrets
 from stack.bare.installation import UnderWay, lock
@@ -47,6 +48,8 @@ def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None
     if supervisor is None:
         stop_services(settings)  # leftovers of a supervisord that was killed
         shutil.rmtree(settings.state_dir / "tmp", ignore_errors=True)
+        for line in bring_up_to_date(settings):
+            say(line)
     prepare_state(settings)
     environment = service_environment(settings, os.environ)
     require_java(environment)
