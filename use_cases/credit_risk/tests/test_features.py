@@ -2,12 +2,15 @@
 
 import csv
 import datetime as dt
+import random
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from pyspark.errors import ArithmeticException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -122,6 +125,55 @@ def test_years_on_the_job_are_null_without_a_job_on_that_day(spark: SparkSession
     assert features(raw, "years_on_the_job") == [(1, None), (2, None), (3, 0), (4, None), (5, 9), (6, 10)]
 
 
+AMOUNTS = {
+    "sums that no double has": [0.1, 0.2, 0.3, 0.7, 1.1],
+    "large beside small": [1e9, 1e-9, 1e9, 3e-9, 999_999_999.999_999_9],
+    "small alone": [1e-9, 1e-15, 1.1e-15, 1e-24],
+    "nothing": [0.0, 0.0],
+    "the smallest that there are": [5e-324, 1e-323, 2.2250738585072014e-308, 5e-324],
+    "far below any amount": [1e-30, 1e-100, 1e-300],
+    "all digits": [random.Random(1).uniform(0, 10.0 ** random.Random(n).randint(-9, 9)) for n in range(300)],
+}
+
+
+def test_means_are_exact_and_the_same_to_the_last_bit_under_any_order(spark: SparkSession) -> None:
+    days = [dt.date(2019, 1, 1) + dt.timedelta(days=n) for n in range(300)]
+    rows = [
+        (1000 * who + n, who, BORN, EMPLOYED, days[n].isoformat(), amount, "Y")
+        for who, amounts in enumerate(AMOUNTS.values())
+        for n, amount in enumerate(amounts)
+    ]
+    exact = {
+        1000 * who + n: float(sum(map(Fraction, amounts[:n])) / n)
+        for who, amounts in enumerate(AMOUNTS.values())
+        for n in range(1, len(amounts))
+    }
+
+    raw = loans(spark, *rows)
+    found = dict(features(raw, "avg_amount_loans_previous"))
+
+    for loan, mean in exact.items():
+        assert found[loan] == pytest.approx(mean, rel=1e-15, abs=0), loan
+    # one day for all: what comes after them is the mean of all, in whatever order they were added
+    same_day = [(*row[:4], "2019-02-01", *row[5:]) for row in rows]
+    later = [(10**6 + who, who, BORN, EMPLOYED, "2019-02-02", 1.0, "Y") for who in range(len(AMOUNTS))]
+    orders = []
+    for seed in range(4):
+        shuffled = random.Random(seed).sample(same_day + later, len(same_day + later))
+        computed = features(loans(spark, *shuffled).repartition(seed + 1), "avg_amount_loans_previous")
+        orders.append([(loan, mean.hex()) for loan, mean in computed if loan >= 10**6])
+    assert orders == [orders[0]] * 4
+    means = [float(sum(map(Fraction, amounts)) / len(amounts)) for amounts in AMOUNTS.values()]
+    assert [float.fromhex(mean) for _, mean in orders[0]] == pytest.approx(means, rel=1e-15, abs=0)
+
+
+def test_amounts_beyond_what_can_be_summed_are_an_error(spark: SparkSession) -> None:
+    raw = loans(spark, *[(n, 7, BORN, EMPLOYED, f"2019-02-0{n}", 2.0**50, "Y") for n in (1, 2, 3, 4)])
+
+    with pytest.raises(ArithmeticException, match="overflow"):
+        features(raw, "avg_amount_loans_previous")
+
+
 def test_car_flag(spark: SparkSession) -> None:
     cars = ["Y", "N", None]
     raw = loans(spark, *[(n, 7, BORN, EMPLOYED, "2019-02-01", 100.0, car) for n, car in enumerate(cars)])
@@ -208,7 +260,7 @@ def test_an_independent_computation_differs_in_no_row(spark: SparkSession, tmp_p
             (year(until) - year(since) - ((month(until), day(until)) < (month(since), day(since)))::INT)::INT
         """
     )
-    # the same definitions by other means: a self-join instead of windows, decimals instead of whole millionths
+    # the same definitions by other means: a self-join instead of windows, decimals instead of whole powers of two
     database.execute(
         """
         CREATE TABLE expected AS
@@ -226,7 +278,7 @@ def test_an_independent_computation_differs_in_no_row(spark: SparkSession, tmp_p
             CASE WHEN l.job_start_date <= l.loan_date
                 THEN full_years(l.job_start_date, l.loan_date) END AS years_on_the_job,
             coalesce(b.n, 0)::INT AS nb_previous_loans,
-            (b.total * 1000000)::BIGINT::DOUBLE / (b.n * 1000000) AS avg_amount_loans_previous,
+            b.total::DOUBLE / b.n AS avg_amount_loans_previous,
             CASE l.flag_own_car WHEN 'Y' THEN 1 WHEN 'N' THEN 0 END::INT AS flag_own_car,
             l.status::INT AS status,
             (last.loan = (l.loan_date, l.loan_id))::INT AS is_latest
@@ -235,7 +287,18 @@ def test_an_independent_computation_differs_in_no_row(spark: SparkSession, tmp_p
     )
     found = f"(SELECT * FROM read_parquet('{tmp_path}/features/*.parquet'))"
 
-    differing = database.sql(f"FROM (SELECT * FROM expected EXCEPT ALL SELECT * FROM {found})").fetchall()
+    but_the_mean = "* EXCLUDE (avg_amount_loans_previous), avg_amount_loans_previous IS NULL"
+    differing = database.sql(
+        f"FROM (SELECT {but_the_mean} FROM expected EXCEPT ALL SELECT {but_the_mean} FROM {found})"
+    ).fetchall()
+    # the decimals have the six digits that the amounts were written with; a double is no further than this from them
+    furthest = database.sql(
+        f"""
+        SELECT max(abs(f.avg_amount_loans_previous / e.avg_amount_loans_previous - 1))
+        FROM expected e JOIN {found} f USING (loan_id)
+        """
+    ).fetchall()
 
     assert database.sql(f"SELECT count(*) FROM {found}").fetchall() == [(100_000,)]
     assert differing == []
+    assert furthest[0][0] < 1e-15
