@@ -22,7 +22,10 @@ _MANIFEST = "manifest.json"
 
 
 class DatasetManifest(BaseModel):
-    """What one version is: where it came from, and the sha256 of its bytes (64 hex digits)."""
+    """What one version is: where it came from, and the sha256 of its bytes (64 hex digits).
+
+    ``multiline`` says if the fields of a row hold line breaks; None in manifests of before it was looked for.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,6 +35,7 @@ class DatasetManifest(BaseModel):
     sha256: str
     size_bytes: int
     rows: int
+    multiline: bool | None = None
     columns: tuple[str, ...]
     arrived_at: dt.datetime
     source: str
@@ -127,13 +131,15 @@ class Datasets:
         for known in self.list():
             if known.sha256 == digest:
                 return known
+        counted = count_rows(copy, str(source), self._use_case)
         manifest = DatasetManifest(
             use_case=self._use_case.name,
             version=(self._versions() or (0,))[-1] + 1,
             file_name="data.csv.gz" if is_gzip(copy) else "data.csv",
             sha256=digest,
             size_bytes=copy.stat().st_size,
-            rows=count_rows(copy, str(source), self._use_case),
+            rows=counted.rows,
+            multiline=counted.multiline,
             columns=self._use_case.raw_columns,
             arrived_at=dt.datetime.now(dt.UTC),
             source=source.name,

@@ -5,15 +5,24 @@ import difflib
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from mlops_platform.errors import RawDataError
 from mlops_platform.use_case.spec import UseCase
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_DELIMITERS = (";", "\t", "|")
+_BLANK = "".join(map(chr, range(33)))
+"""A line of these alone is none to Spark."""
+
+
+class Counted(NamedTuple):
+    """The rows of a file, and whether fields of theirs hold line breaks: such a file cannot be read by lines."""
+
+    rows: int
+    multiline: bool
 
 
 def is_gzip(path: Path) -> bool:
@@ -22,22 +31,26 @@ def is_gzip(path: Path) -> bool:
         return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
-def count_rows(path: Path, name: str, use_case: UseCase) -> int:
-    """The number of rows below the header of a CSV, plain or gzipped, whose header is the use case's.
+def count_rows(path: Path, name: str, use_case: UseCase) -> Counted:
+    """Counts the rows below the header of a CSV, plain or gzipped, whose header is the use case's, as Spark reads them.
 
-    ``name`` is what messages call the file. A byte order mark and CRLF are accepted.
+    ``name`` is what messages call the file. A byte order mark, CRLF, and line breaks in quotes are accepted.
 
     Raises:
         RawDataError: the file is empty, not UTF-8, a broken gzip, not a CSV of this use case, or has no row.
     """
     try:
-        with _opened(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
-            records = csv.reader(text)
-            header = next(records, None)
-            if header is None:
+        with _as_text(path) as lines:
+            first = next(lines, None)
+            if first is None:
                 raise RawDataError(f"{name} is empty", remedy=f"give a CSV with the columns {_columns(use_case)}")
-            check_header(header, name, use_case)
-            rows = sum(1 for record in records if record)
+            check_header(next(csv.reader([first])), name, use_case)
+            rows = _count_by_lines(lines)
+        if rows is not None:
+            counted = Counted(rows, multiline=False)
+        else:
+            with _as_text(path) as lines:
+                counted = Counted(_count_records(lines) - 1, multiline=True)
     except UnicodeDecodeError as error:
         raise RawDataError(
             f"{name} is not UTF-8: {_bad_byte(path, error)}", remedy="save the file as UTF-8 and add it again"
@@ -48,9 +61,38 @@ def count_rows(path: Path, name: str, use_case: UseCase) -> int:
         ) from None
     except csv.Error as error:
         raise RawDataError(f"{name} is no CSV: {error}", remedy="export the file as comma-separated text") from None
-    if rows == 0:
+    if counted.rows == 0:
         raise RawDataError(f"{name} has a header and no row", remedy="give a file with at least one row")
+    return counted
+
+
+def _count_by_lines(lines: Iterable[str]) -> int | None:
+    """The number of lines that are not blank; None where a quote that opens in one of them does not close in it."""
+    rows = 0
+    for line in lines:
+        if '"' in line and _runs_on(line):
+            return None
+        rows += bool(line.strip(_BLANK))
     return rows
+
+
+def _runs_on(line: str) -> bool:
+    records = csv.reader([line, '"'])
+    next(records)
+    return records.line_num > 1
+
+
+def _count_records(lines: Iterable[str]) -> int:
+    """The number of records, each of one line or several.
+
+    Raises:
+        csv.Error: quotes are not where they belong; names the line.
+    """
+    records = csv.reader(lines, strict=True)
+    try:
+        return sum(1 for record in records if record)
+    except csv.Error as error:
+        raise csv.Error(f"line {records.line_num}: {error}") from None
 
 
 def check_header(header: Sequence[str], name: str, use_case: UseCase) -> None:
@@ -67,7 +109,7 @@ def check_header(header: Sequence[str], name: str, use_case: UseCase) -> None:
         for delimiter in _OTHER_DELIMITERS:
             if delimiter in header[0]:
                 raise RawDataError(f"{name} is separated by {delimiter!r}, not by commas", remedy=remedy)
-    if header[0] == "" and tuple(header[1:]) == expected:
+    if header[:1] == [""] and tuple(header[1:]) == expected:
         raise RawDataError(
             f"{name} has an unnamed first column, as pandas writes an index",
             remedy="write it with to_csv(..., index=False)",
@@ -93,6 +135,11 @@ def _differences(header: Sequence[str], expected: Sequence[str]) -> Iterator[str
     if sorted(header) == sorted(expected):
         first = next(i for i, (found, wanted) in enumerate(zip(header, expected, strict=True)) if found != wanted)
         yield f"column {first + 1} is {header[first]!r} where {expected[first]!r} should be"
+
+
+def _as_text(path: Path) -> io.TextIOWrapper:
+    """The file's lines; they end where Spark's do: at LF, CRLF or CR."""
+    return io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="")
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -68,7 +68,23 @@ def test_gzip_is_told_by_its_content(datasets: Datasets, arrived: Path, header: 
 
 def test_a_newline_in_quotes_is_no_new_row(datasets: Datasets, arrived: Path, header: str) -> None:
     arrived.write_text(header + ROW.replace("Working", '"Wor\nking"'))
-    assert datasets.add(arrived).rows == 1
+    manifest = datasets.add(arrived)
+    assert (manifest.rows, manifest.multiline) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ['"Working, ""really"""', 'Work"ing', '"Working" hard', "Wor\\king", "Wor\u2028king", "Wor\x0bking", "Wor\x00king"],
+)
+def test_other_marks_in_a_field_break_no_line(datasets: Datasets, arrived: Path, header: str, field: str) -> None:
+    arrived.write_text(header + ROW.replace("Working", field) + ROW, encoding="utf-8")
+    manifest = datasets.add(arrived)
+    assert (manifest.rows, manifest.multiline) == (2, False)
+
+
+def test_blank_lines_are_no_rows(datasets: Datasets, arrived: Path, header: str) -> None:
+    arrived.write_text(header + "\n" + ROW + "  \t \n" + ROW + "\n\n")
+    assert datasets.add(arrived).rows == 2
 
 
 def bad_files(header: str) -> dict[str, tuple[bytes, str]]:
@@ -111,6 +127,16 @@ def bad_files(header: str) -> dict[str, tuple[bytes, str]]:
         "pandas index": (
             ("," + header + "0," + ROW).encode(),
             "{} has an unnamed first column, as pandas writes an index. Remedy: write it with to_csv(..., index=False)",
+        ),
+        "a quote that never closes": (
+            (header + ROW + ROW.replace("Working", '"Working') + ROW).encode(),
+            "{} is no CSV: line 4: unexpected end of data. Remedy: export the file as comma-separated text",
+        ),
+        "an empty first line": (
+            ("\n" + header + ROW).encode(),
+            "{} has the wrong columns: "
+            + "; ".join(f"{column!r} is missing" for column in first_line.split(","))
+            + f". {needed}",
         ),
         "truncated gzip": (
             gzip.compress((header + ROW * 50).encode())[:-20],
