@@ -25,7 +25,7 @@ from serving.follow.model_copies import ModelCopies
 from serving.follow.models import ModelFollower
 from serving.follow.registry import CHALLENGER, CHAMPION, ModelRegistry
 from serving.follow.snapshots import SnapshotFollower
-from serving.log.write import LogPolicy, PredictionLog, publish_command
+from serving.log.prediction_log import PredictionLog
 from serving.observe.metrics import Metrics
 from serving.paths import serving_paths
 from serving.predict.predictor import Predictor
@@ -52,13 +52,7 @@ class Runtime:
         self.lake = Lake(settings.lake_root)
         self.registry_failure: str | None = None
         self.draining = False
-        policy = LogPolicy(
-            bound_seconds=settings.serving_log_bound_seconds,
-            queue_limit=settings.serving_log_queue,
-            overflow=settings.serving_log_overflow,
-            publish_seconds=settings.serving_log_publish_seconds,
-        )
-        self.log = PredictionLog(self.paths.log, policy, publish_command(settings))
+        self.log = PredictionLog.of(settings)
         self.metrics = Metrics()
         # held while a snapshot that is not served is read: a file can be open only once in a process
         self.old_stores = asyncio.Lock()
@@ -101,7 +95,6 @@ class Runtime:
                 for name, use_case in self.use_cases.items()
             }
             self.log.start()
-            self.log.publish()  # what a crash left behind
             await self._load_at_start()
             tasks = [
                 asyncio.create_task(self.overload.watch()),

@@ -22,8 +22,8 @@ from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import all_use_cases, get_use_case
 from mlops_platform.use_case.spec import UseCase
 from serving.log.compact import merge_small_files, remove_old_folders
+from serving.log.segment import CLOSED, UNREADABLE, close_abandoned, read_records
 from serving.log.table import files_folder, table_file, table_statements
-from serving.log.write import CLOSED, close_abandoned, lines_of
 from serving.observe.logs import configure
 from serving.paths import serving_paths
 
@@ -33,8 +33,6 @@ RECORDS_AT_ONCE = 20_000
 """Some 30 MB of memory, however many a segment has."""
 BEHIND_ANSWERS = 10
 """Niceness: where cores are few, answers go first."""
-
-UNREADABLE = ".unreadable"
 
 _TABLE_MADE = "table_made"
 
@@ -74,7 +72,7 @@ def _publish_closed(folder: Path, settings: PlatformSettings) -> int:
 
 def _publish_segment(segment: Path, lake: Lake) -> None:
     writers: dict[str, Callable[[Sequence[dict[str, object]]], None]] = {}
-    lines = lines_of(segment)
+    lines = read_records(segment)
     with contextlib.ExitStack() as files:
         while records := list(itertools.islice(lines, RECORDS_AT_ONCE)):
             for name in {str(record["use_case"]) for record in records}:

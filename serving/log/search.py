@@ -11,8 +11,8 @@ import pyarrow.dataset as ds
 
 from mlops_platform.lake.layout import Lake
 from mlops_platform.settings import PlatformSettings
+from serving.log.segment import CLOSED, OPEN, read_records
 from serving.log.table import files_folder
-from serving.log.write import CLOSED, OPEN, lines_of
 from serving.paths import serving_paths
 
 
@@ -22,7 +22,7 @@ def find(settings: PlatformSettings, request_id: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in [*folder.glob(f"*{OPEN}"), *folder.glob(f"*{CLOSED}")]:
         with contextlib.suppress(FileNotFoundError):  # closed or published meanwhile: it is looked for there too
-            found += [record for record in lines_of(path) if record["request_id"] == request_id]
+            found += [record for record in read_records(path) if record["request_id"] == request_id]
     if not found:
         lake = Lake(settings.lake_root)
         for use_case in lake.root.glob("predictions/*"):

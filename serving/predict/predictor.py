@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from serving.log.write import PredictionLog
+from serving.log.prediction_log import PredictionLog
 from serving.model import Row, ServedModel
 from serving.observe.metrics import Metrics
 from serving.predict.scoring import Scoring
@@ -187,17 +187,13 @@ class Predictor:
         if served.routing.shadow and served.challenger is not None:
             return (await self._predict(served, {0: row}, occasion))[0]
         champion = require_champion(served)
-        reserved = self._log.reserve(1)
-        lines: list[bytes] = []
-        try:
+        with self._log.reserve(1) as records:
             variant = served.variant(row.id)
             model = champion if variant == "champion" else _there(served.challenger)
             found = _prediction(variant, model, await self._scoring.score_one(model, row.features))
-            lines.append(_line(served.use_case.name, 0, row, found, occasion, answered=True))
-        finally:
-            self._log.put(lines, reserved)
+            records.lines.append(_line(served.use_case.name, 0, row, found, occasion, answered=True))
+        await records.on_disk()
         self._metrics.predicted(served.use_case.name, variant, found.model.version, 1)
-        await self._log.committed()
         return found
 
     async def _predict(
@@ -207,21 +203,17 @@ class Predictor:
         rows = list(asked.values())
         champion = require_champion(served)
         shadow = served.challenger if served.routing.shadow else None
-        reserved = self._log.reserve(len(rows) * (1 if shadow is None else 2))
-        lines: list[bytes] = []
-        try:
+        with self._log.reserve(len(rows) * (1 if shadow is None else 2)) as records:
             variants = [served.variant(row.id) for row in rows]
             found = await self._by_variant(champion, served.challenger, variants, rows)
-            lines += _lines(served.use_case.name, asked, found, occasion, answered=True)
+            records.lines += _lines(served.use_case.name, asked, found, occasion, answered=True)
             if shadow is not None:
                 others = [_OTHER[variant] for variant in variants]
                 unasked = await self._by_variant(champion, shadow, others, rows)
-                lines += _lines(served.use_case.name, asked, unasked, occasion, answered=False)
-        finally:
-            self._log.put(lines, reserved)
+                records.lines += _lines(served.use_case.name, asked, unasked, occasion, answered=False)
+        await records.on_disk()
         for (variant, version), count in Counter((one.variant, one.model.version) for one in found).items():
             self._metrics.predicted(served.use_case.name, variant, version, count)
-        await self._log.committed()
         return dict(zip(asked, found, strict=True))
 
     async def _by_variant(
@@ -273,7 +265,7 @@ def _lines(
 def _line(
     use_case: str, position: int, row: Asked, answer: Prediction, occasion: _Occasion, *, answered: bool
 ) -> bytes:
-    """A record of the log as a JSON line; the members are the columns of ``prediction_table``."""
+    """A record of the log as a JSON line; the members are the columns of ``serving.log.table``."""
     record = {
         "request_id": occasion.request_id,
         "position": position,
