@@ -288,7 +288,7 @@ def differing_rows(one: Path, other: Path) -> int:
         WHERE a.rest IS DISTINCT FROM b.rest OR (a.{mean} IS NULL) <> (b.{mean} IS NULL)
             OR abs(a.{mean} - b.{mean}) > 1e-12 * abs(a.{mean})
     """
-    (count,) = duckdb.sql(query).fetchall()[0]
+    (count,) = duckdb.connect().execute(query).fetchall()[0]
     return int(count)
 
 
