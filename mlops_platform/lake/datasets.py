@@ -6,6 +6,7 @@ all, and never changes. The same bytes are stored once.
 
 import datetime as dt
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -129,7 +130,7 @@ class Datasets:
     def _add(self, source: Path, copy: Path) -> DatasetManifest:
         digest = _copy(source, copy)
         for known in self.list():
-            if known.sha256 == digest:
+            if known.sha256 == digest and known.columns == self._use_case.raw_columns and self._is_whole(known):
                 return known
         counted = count_rows(copy, str(source), self._use_case)
         manifest = DatasetManifest(
@@ -142,13 +143,24 @@ class Datasets:
             multiline=counted.multiline,
             columns=self._use_case.raw_columns,
             arrived_at=dt.datetime.now(dt.UTC),
-            source=source.name,
+            source=os.fsencode(source.name).decode(errors="replace"),
         )
         prefix = _version_prefix(manifest.use_case, manifest.version)
         self._lake.delete(prefix)  # the lease is ours, so whoever left a file without a manifest is dead
-        self._lake.add(manifest.key, copy)
-        self._lake.write_once(f"{prefix}/{_MANIFEST}", (manifest.model_dump_json(indent=2) + "\n").encode())
+        try:
+            self._lake.add(manifest.key, copy)
+            self._lake.write_once(f"{prefix}/{_MANIFEST}", (manifest.model_dump_json(indent=2) + "\n").encode())
+        except BaseException:
+            self._lake.delete(prefix)
+            raise
         return self._read(manifest.version)
+
+    def _is_whole(self, manifest: DatasetManifest) -> bool:
+        try:
+            self.verify(manifest)
+        except RawDataError:
+            return False
+        return True
 
     def _versions(self) -> tuple[int, ...]:
         matches = (re.fullmatch(r"version=(\d+)", name) for name in self._lake.folders(self._prefix))

@@ -13,6 +13,8 @@ Objects of a use case, below ``features/<use_case>/``::
 
 import datetime as dt
 import hashlib
+import json
+import logging
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,6 +34,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _CLAIM, _MANIFEST, _POINTER, _CHECKED = "claim", "snapshot.json", "current.json", "checked.json"
 _NOBODY = "nobody"
 _ATTEMPT = "attempt-"
+
+log = logging.getLogger(__name__)
 
 
 class RuleFinding(BaseModel):
@@ -147,8 +151,14 @@ class Snapshots:
         return self._lease()
 
     def supersedes(self, manifest: SnapshotManifest) -> bool:
-        """Whether this snapshot becomes the current one when it is published: not if it is of an earlier day."""
-        current = self.current()
+        """Whether this snapshot becomes the current one when it is published: not if it is of an earlier day.
+
+        It does where the pointer cannot be read: that is how a damaged one is mended.
+        """
+        try:
+            current = self.current()
+        except SnapshotError:
+            return True
         return current is None or manifest.snapshot == current.snapshot or manifest.run_date >= current.run_date
 
     def publish(self, manifest: SnapshotManifest) -> bool:
@@ -172,7 +182,7 @@ class Snapshots:
 
     def note_check(self, at: dt.datetime) -> None:
         """Note that a run found, at this time, that the published snapshot has all that there is."""
-        self.lake.put(f"{self.prefix}/{_CHECKED}", at.isoformat().encode())
+        self.lake.put(f"{self.prefix}/{_CHECKED}", json.dumps({"checked_at": at.isoformat()}).encode())
 
     def checked_at(self) -> dt.datetime | None:
         """When it was last known that the published snapshot has all that there is: when it was made, or checked.
@@ -183,7 +193,10 @@ class Snapshots:
         if current is None:
             return None
         noted = self.lake.read_if_there(f"{self.prefix}/{_CHECKED}")
-        return max(current.created_at, dt.datetime.fromisoformat(noted.decode())) if noted else current.created_at
+        try:
+            return max(current.created_at, dt.datetime.fromisoformat(json.loads(noted or b"")["checked_at"]))
+        except (ValueError, LookupError, TypeError):  # none yet, or none that can be read
+            return current.created_at
 
     def get(self, snapshot: str) -> SnapshotManifest:
         """The manifest of one snapshot that has been published.
@@ -205,15 +218,39 @@ class Snapshots:
         return self._read(f"{self.snapshot_key(snapshot)}/{_MANIFEST}")
 
     def published(self) -> list[SnapshotManifest]:
-        """Every snapshot that has been published and is still kept, the newest first."""
-        found = (self.find(snapshot) for snapshot in _snapshots_below(self.lake, self.prefix))
-        return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.snapshot), reverse=True)
+        """Every snapshot that has been published and is still there, the newest first.
+
+        One whose manifest is damaged is left out: it is as if it had not been published.
+        """
+        manifests = []
+        for snapshot in _snapshots_below(self.lake, self.prefix):
+            try:
+                manifests.append(self.find(snapshot))
+            except SnapshotError as error:
+                log.warning("left out: %s", error.what)
+        return sorted((m for m in manifests if m is not None), key=lambda m: (m.created_at, m.snapshot), reverse=True)
+
+    def before_current(self) -> SnapshotManifest:
+        """The snapshot that going back leads to: of those of an earlier day, or made earlier that day, the last.
+
+        Raises:
+            SnapshotError: there is none.
+        """
+        current = self.current()
+        older = [m for m in self.published() if current is not None and _place(m) < _place(current)]
+        if not older:
+            raise SnapshotError(
+                f"{self.use_case} has no snapshot before the published one",
+                remedy=f"see which there are with `mlops snapshots list {self.use_case}`",
+            )
+        return max(older, key=_place)
 
     def attempts(self) -> set[tuple[str, str]]:
         """Every attempt that is published or still may be, as its snapshot's id and its own name."""
         with self._lease():
             published = {(manifest.snapshot, manifest.attempt) for manifest in self.published()}
-            return published | {(snapshot, self._holder(snapshot)) for snapshot in self._ids()}
+            claimed = {(snapshot, self._holder(snapshot)) for snapshot in self._ids()}
+            return published | {(snapshot, holder) for snapshot, holder in claimed if holder != _NOBODY}
 
     def abandon(self, snapshot: str, attempt: str) -> None:
         """Remove the features of an attempt that failed before it began to publish, and give its claim back.
@@ -231,7 +268,7 @@ class Snapshots:
 
         The current snapshot and the newest ``kept`` stay, each with the attempt that its manifest names and the one
         that holds its claim. What was never published goes once ``kept`` snapshots were published after it began.
-        ``forget`` is called with a snapshot's id before its files go.
+        ``forget`` is called with a snapshot's id when no reader finds it any more, and before its files go.
         """
         newest = self.published()[:kept]
         current = self.current()
@@ -242,9 +279,11 @@ class Snapshots:
             return []
         removed = []
         for snapshot in sorted(self._ids() - staying.keys()):
-            if self.find(snapshot) or self._began_before(snapshot, newest[-1].created_at):
+            if self._is_published(snapshot) or self._began_before(snapshot, newest[-1].created_at):
+                self.lake.delete(f"{self.snapshot_key(snapshot)}/{_MANIFEST}")
                 forget(snapshot)
-                self._remove(snapshot)
+                for area in self._areas():
+                    self.lake.delete(f"{area}/snapshot={snapshot}")
                 removed.append(snapshot)
         return removed
 
@@ -254,15 +293,14 @@ class Snapshots:
     def _ids(self) -> set[str]:
         return {snapshot for area in self._areas() for snapshot in _snapshots_below(self.lake, area)}
 
-    def _began_before(self, snapshot: str, time: dt.datetime) -> bool:
-        written = [self.lake.written_at(f"{area}/snapshot={snapshot}") for area in self._areas()]
-        return all(at < time for at in written if at is not None)
+    def _is_published(self, snapshot: str) -> bool:
+        return self.lake.exists(f"{self.snapshot_key(snapshot)}/{_MANIFEST}")
 
-    def _remove(self, snapshot: str) -> None:
-        # the manifest goes first: a snapshot without one does not exist to any reader
-        self.lake.delete(f"{self.snapshot_key(snapshot)}/{_MANIFEST}")
-        for area in self._areas():
-            self.lake.delete(f"{area}/snapshot={snapshot}")
+    def _began_before(self, snapshot: str, time: dt.datetime) -> bool:
+        """By its claim; an attempt that gave that back ended with the last that it wrote."""
+        began = self.lake.written_at(self._claim(snapshot))
+        written = [began] if began else [self.lake.written_at(f"{area}/snapshot={snapshot}") for area in self._areas()]
+        return all(at < time for at in written if at is not None)
 
     def _remove_attempts_but(self, staying: set[str], snapshot: str) -> None:
         for area in self._areas():
@@ -297,8 +335,11 @@ class Snapshots:
         try:
             return SnapshotManifest.model_validate_json(content)
         except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise SnapshotError(
-                f"{key} is no snapshot manifest ({error})", remedy="run the features DAG again to publish anew"
+                f"{key} is no snapshot manifest ({where}: {first['msg']})",
+                remedy=f"publish anew: mlops run {self.use_case} features --force",
             ) from None
 
     # paths, which go when nobody asks for one any more
@@ -318,6 +359,10 @@ class Snapshots:
 
     def quarantine_folder(self, snapshot: str, attempt: str) -> Path:
         return self.lake.root / self.quarantine_key(snapshot, attempt)
+
+
+def _place(manifest: SnapshotManifest) -> tuple[dt.date, dt.datetime]:
+    return manifest.run_date, manifest.created_at
 
 
 def _snapshots_below(lake: Lake, area: str) -> list[str]:

@@ -55,6 +55,8 @@ def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
             manifest, checked_at = snapshots.current(), snapshots.checked_at()
         except PlatformError as error:
             findings.append(Finding(use_case.name, error.what, error.remedy))
+        except OSError as error:
+            findings.append(Finding("lake", f"it cannot be read ({error.strerror})", "see that the disk is well"))
         if manifest is not None:
             findings += _age(use_case, manifest, checked_at or manifest.created_at, now)
             findings += _snapshot(lake, use_case, manifest)
@@ -91,7 +93,8 @@ def _dag_files(settings: PlatformSettings) -> Iterator[Finding]:
 def _age(use_case: UseCase, manifest: SnapshotManifest, checked_at: dt.datetime, now: dt.datetime) -> Iterator[Finding]:
     age = now - checked_at
     if age > dt.timedelta(days=use_case.stale_after_days):
-        what = f"no run has looked for newer data for {age.days} days, {use_case.stale_after_days} are allowed"
+        days = age / dt.timedelta(days=1)
+        what = f"no run has looked for newer data for {days:.1f} days, {use_case.stale_after_days} are allowed"
         yield Finding(_subject(use_case, manifest), what, f"run the pipeline: mlops run {use_case.name} features")
 
 
@@ -103,8 +106,11 @@ def _snapshot(lake: Lake, use_case: UseCase, manifest: SnapshotManifest) -> Iter
     # one of before there were fingerprints has its spec's digest by another formula
     if manifest.transform is not None and manifest.spec_hash != use_case.spec_hash:
         yield Finding(subject, "it was computed for another version of the use case's spec", again)
-    if manifest.transform not in (None, transform_fingerprint(use_case.name)):
-        yield Finding(subject, "it was computed by other formulas than those of features.py", again)
+    try:
+        if manifest.transform not in (None, transform_fingerprint(use_case.name)):
+            yield Finding(subject, "it was computed by other formulas than those of features.py", again)
+    except PlatformError as error:
+        yield Finding(use_case.name, error.what, error.remedy)
     try:
         with published_store(lake, manifest) as store:
             if len(store) != manifest.entities:
@@ -112,6 +118,8 @@ def _snapshot(lake: Lake, use_case: UseCase, manifest: SnapshotManifest) -> Iter
                 yield Finding(subject, what, again)
     except PlatformError as error:
         yield Finding(subject, error.what, again)
+    except OSError as error:
+        yield Finding(subject, f"its online store cannot be read ({error.strerror})", "see that the disk is well")
 
 
 def _subject(use_case: UseCase, manifest: SnapshotManifest) -> str:

@@ -110,5 +110,5 @@ def _run_status(run: DagRun) -> RunStatus:
 def _or_none(ask: Callable[[], Found]) -> Found | None:
     try:
         return ask()
-    except PlatformError:
+    except (PlatformError, OSError):
         return None

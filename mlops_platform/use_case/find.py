@@ -14,7 +14,7 @@ from types import ModuleType
 
 from mlops_platform.errors import BrokenUseCase, PlatformError, UnknownUseCase
 from mlops_platform.settings import PROJECT_ROOT, load_settings
-from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.spec import IDENTIFIER, UseCase
 
 PACKAGE = "use_cases"
 SPEC_FILE = "spec.py"
@@ -32,7 +32,11 @@ class UseCases:
 def find_use_cases() -> UseCases:
     """Every use case of this installation. One that is broken takes down nothing but itself."""
     usable: list[UseCase] = []
-    broken: list[BrokenUseCase] = []
+    broken = [
+        BrokenUseCase(folder.name, f"MLOPS_USE_CASES names {folder}, which is no folder", remedy="correct it in .env")
+        for folder in use_case_folders()
+        if not folder.is_dir()
+    ]
     for name, folders in sorted(_folders_by_name().items()):
         try:
             usable.append(_read(name, folders))
@@ -59,7 +63,8 @@ def get_use_case(name: str) -> UseCase:
         return known[name]
     for error in found.broken:
         if error.name == name:
-            raise error
+            # a new one each time: raised again and again, an error gathers tracebacks
+            raise BrokenUseCase(name, error.what, remedy=error.remedy)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise UnknownUseCase(f"there is no use case {name!r}", remedy=f"{hint}the use cases are {', '.join(known)}")
@@ -88,7 +93,7 @@ def import_part(use_case: str, part: str, *, purpose: str) -> ModuleType:
 
 def use_case_folders() -> tuple[Path, ...]:
     """The folders whose folders are use cases: this project's, then those that the settings name."""
-    return (PROJECT_ROOT / PACKAGE, *load_settings().use_case_folders)
+    return tuple(dict.fromkeys((PROJECT_ROOT / PACKAGE, *load_settings().use_case_folders)))
 
 
 def _folders_by_name() -> dict[str, list[Path]]:
@@ -105,10 +110,16 @@ def _read(name: str, folders: list[Path]) -> UseCase:
         raise BrokenUseCase(
             name, f"two folders are called {name}: {', '.join(map(str, folders))}", remedy="give one another name"
         )
+    if IDENTIFIER.fullmatch(name) is None:
+        raise BrokenUseCase(
+            name,
+            f"{folders[0]}: a use case's folder cannot be called {name}",
+            remedy="begin with a small letter and use small letters, digits and _ only",
+        )
     _let_python_find()
     try:
         use_case = importlib.import_module(f"{PACKAGE}.{name}.spec").USE_CASE
-    except Exception as error:  # whatever a spec does when it is imported is its own failure
+    except (Exception, SystemExit) as error:  # whatever a spec does when it is imported is its own failure
         raise BrokenUseCase(name, f"{file}{_line_in(error, file)}: {_reason(error)}", remedy="correct it") from error
     if not isinstance(use_case, UseCase):
         raise BrokenUseCase(name, f"{file}: USE_CASE is no UseCase", remedy="declare USE_CASE = UseCase(...)")
@@ -128,12 +139,12 @@ def _let_python_find() -> None:
             importlib.invalidate_caches()
 
 
-def _line_in(error: Exception, file: Path) -> str:
+def _line_in(error: BaseException, file: Path) -> str:
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}" if error.filename == str(file) else ""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     return f", line {lines[-1]}" if lines else ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -3,52 +3,76 @@
 import ast
 import hashlib
 import json
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 
+from mlops_platform.errors import PlatformError
 from mlops_platform.use_case.find import file_of
 
 
 def transform_fingerprint(use_case: str) -> str:
     """Sha256 (64 hex digits) of the syntax tree of the use case's ``features.py``. Nothing of it is run.
 
+    Only this one file counts: a formula that it imports from another is not seen.
+
     Raises:
-        OSError: there is no such file.
-        SyntaxError: it is no Python.
+        PlatformError: there is no such file, or it is no Python.
     """
-    path = file_of(use_case, "features")
-    return _fingerprint(path, path.stat().st_mtime_ns)
+    file = file_of(use_case, "features")
+    try:
+        return syntax_fingerprint(file.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PlatformError(f"{file} cannot be read as Python ({error})", remedy="correct it") from None
 
 
-@cache
-def _fingerprint(path: Path, _changed: int) -> str:
-    return syntax_fingerprint(path.read_text(encoding="utf-8"))
-
-
-def syntax_fingerprint(source: str) -> str:
+def syntax_fingerprint(source: bytes | str) -> str:
     """Sha256 of a module's syntax tree, without its docstrings and where things stand in the file.
+
+    The same with every version of Python that the platform runs on.
 
     >>> syntax_fingerprint("x = 1  # one") == syntax_fingerprint('"Words."\\nx = 1')
     True
     """
-    return hashlib.sha256(json.dumps(_plain(ast.parse(source))).encode()).hexdigest()
+    digest = hashlib.sha256()
+    # as a flat list, since a chain of calls is as deep as it is long
+    for node in _nodes(ast.parse(source)):
+        digest.update(json.dumps(node).encode())
+    return digest.hexdigest()
 
 
-def _plain(value: object) -> object:
-    """A tree as lists and text. What is empty is left out: each version of Python has further fields that are."""
-    if isinstance(value, ast.AST):
-        fields = {name: _plain(content) for name, content in ast.iter_fields(value)}
-        if _has_docstring(value):
-            fields["body"] = [_plain(node) for node in value.body[1:]]  # type: ignore[attr-defined]
-        return [
-            type(value).__name__,
-            *([name, content] for name, content in fields.items() if content not in (None, [])),
-        ]
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if value is None else repr(value)
+def _nodes(tree: ast.AST) -> Iterator[list[object]]:
+    """Each node's kind and fields, from the root down; a field that holds nodes says how many, and they follow."""
+    waiting: list[ast.AST] = [tree]
+    for node in waiting:
+        told: list[object] = [type(node).__name__]
+        for name, content in ast.iter_fields(node):
+            # the marks u of old strings and of types in comments mean nothing
+            if content is None or content == [] or name in ("kind", "type_comment", "type_ignores"):
+                continue
+            children = _children(node, content)
+            if children is None:
+                told.append([name, ascii(content)])
+            elif children:
+                told.append([name, len(children)])
+                waiting += children
+        yield told
 
 
-def _has_docstring(node: ast.AST) -> bool:
-    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return isinstance(node, holders) and ast.get_docstring(node, clean=False) is not None
+def _children(parent: ast.AST, content: object) -> list[ast.AST] | None:
+    if isinstance(content, ast.AST):
+        return [content]
+    if not isinstance(content, list):
+        return None
+    nodes = [node for node in content if isinstance(node, ast.AST)]
+    if len(nodes) < len(content):  # names, or the absent keys and defaults of a literal or a function
+        return [node if isinstance(node, ast.AST) else ast.Constant(node) for node in content]
+    return [node for node in nodes if not (_is_words(node) or (isinstance(parent, ast.JoinedStr) and _is_empty(node)))]
+
+
+def _is_words(node: ast.AST) -> bool:
+    """A statement that is nothing but a string: a docstring, of whatever it stands below."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_empty(node: ast.AST) -> bool:
+    """A part of a formatted string that some versions of Python put where there is no text."""
+    return isinstance(node, ast.Constant) and node.value == ""

@@ -6,6 +6,7 @@ in ``use_cases/<use_case>/model.py``.
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -22,7 +23,8 @@ HIVE_TYPES: dict[ColumnType, str] = {
 }
 """The Hive (and Spark SQL) name of each type."""
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
+Identifier = Annotated[str, StringConstraints(pattern=f"^{IDENTIFIER.pattern}$")]
 RawName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 Metric = Literal["roc_auc", "average_precision", "precision", "recall", "f1", "brier"]
 """Metrics of the holdout. For ``brier`` lower is better, for the others higher."""
@@ -158,16 +160,18 @@ class UseCase(_Spec):
         """The model's inputs, in their order everywhere."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The raw columns that tell what a row is of: its own key, the entity's, the event's time if there is one."""
+        return tuple(dict.fromkeys(key for key in (self.row_key, self.entity_key, self.event_time) if key is not None))
+
     def raw_column(self, name: str) -> RawColumn:
         return next(column for column in self.raw if column.name == name)
 
     @property
     def feature_table(self) -> tuple[tuple[str, ColumnType], ...]:
         """Columns of one row of features (grain: one raw row), in order, without the partition column ``snapshot``."""
-        keys = [self.row_key] if self.row_key == self.entity_key else [self.row_key, self.entity_key]
-        if self.event_time is not None:
-            keys.append(self.event_time)
-        columns: list[tuple[str, ColumnType]] = [(key, self.raw_column(key).type) for key in keys]
+        columns: list[tuple[str, ColumnType]] = [(key, self.raw_column(key).type) for key in self.keys]
         columns += [(feature.name, feature.type) for feature in self.features]
         columns.append((self.label.name, "int"))
         columns.append(("is_latest", "int"))
@@ -181,9 +185,9 @@ class UseCase(_Spec):
         """
         parts = {
             "name": self.name,
-            "keys": [self.row_key, self.entity_key, self.event_time],
+            "keys": [(name, self.raw_column(name).type) for name in self.keys],
             "features": [feature.model_dump(exclude={"meaning", "example"}) for feature in self.features],
             "label": self.label.name,
-            "split": self.split.model_dump(),
+            "split": [self.split.model_dump(), self.seed],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

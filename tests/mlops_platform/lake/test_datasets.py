@@ -160,7 +160,7 @@ def test_a_bad_file_is_refused_with_one_message_and_nothing_is_stored(
         datasets.add(arrived)
     assert str(caught.value) == message.format(arrived)
     assert datasets.latest() is None
-    assert [path.name for path in arrived.parent.glob("lake/raw/credit_risk/*")] == [".lock"]
+    assert list(arrived.parent.glob("lake/raw/credit_risk/**/*")) == []
 
 
 def test_a_directory_and_a_missing_file_are_named(datasets: Datasets, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_without_room_nothing_is_stored_and_the_reason_is_said(datasets: Dataset
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(caught.value).startswith(f"{arrived} could not be stored: File too large (")
     assert datasets.list() == []
-    assert [path.name for path in arrived.parent.glob("lake/raw/credit_risk/*")] == [".lock"]
+    assert list(arrived.parent.glob("lake/raw/credit_risk/**/*")) == []
 
 
 def test_an_unknown_version_names_the_known_ones(datasets: Datasets, arrived: Path, header: str) -> None:
@@ -232,7 +232,7 @@ def test_a_killed_arrival_leaves_no_version_and_its_draft_goes_with_the_next(
     assert datasets.latest() is None
     assert datasets.add(arrived).version == 1
     assert [path.name for path in (tmp_path / "lake/.scratch").iterdir() if path.is_dir()] == []
-    assert sorted(path.name for path in (tmp_path / "lake/raw/credit_risk").iterdir()) == [".lock", "version=1"]
+    assert sorted(path.name for path in (tmp_path / "lake/raw/credit_risk").iterdir()) == ["version=1"]
 
 
 def test_a_file_without_a_manifest_is_no_version_and_gives_way(
@@ -245,3 +245,33 @@ def test_a_file_without_a_manifest_is_no_version_and_gives_way(
     arrived.write_text(header + ROW)
     assert datasets.add(arrived).version == 1
     datasets.verify(datasets.get(1))
+
+
+def test_a_damaged_version_is_mended_by_adding_the_file_again(datasets: Datasets, arrived: Path, header: str) -> None:
+    arrived.write_text(header + ROW)
+    first = datasets.add(arrived)
+    first.file.write_text("damaged")
+    second = datasets.add(arrived)
+    assert (second.version, second.sha256) == (2, first.sha256)
+    datasets.verify(second)
+    assert datasets.add(arrived) == second
+
+
+def test_a_failure_at_the_manifest_leaves_no_file(
+    datasets: Datasets, arrived: Path, header: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived.write_text(header + ROW)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Lake, "write_once", full_disk)
+    with pytest.raises(RawDataError, match="could not be stored: No space left on device"):
+        datasets.add(arrived)
+    assert Lake(tmp_path / "lake").keys("raw") == []
+
+
+def test_a_file_of_any_name_is_taken(datasets: Datasets, arrived: Path, header: str) -> None:
+    odd = Path(os.fsdecode(os.fsencode(arrived.parent) + b"/l\xf6hne.csv"))
+    odd.write_text(header + ROW)
+    assert datasets.add(odd).source == "l\ufffdhne.csv"

@@ -25,7 +25,9 @@ def all_files(lake: Lake, tmp_path: Path) -> list[str]:
     return sorted(str(path.relative_to(tmp_path / "lake")) for path in tmp_path.glob("lake/**/*") if path.is_file())
 
 
-@pytest.mark.parametrize("key", ["", "/etc/passwd", "../up", "a/../../b", "a//b", "a/", "./a", "a\0b"])
+@pytest.mark.parametrize(
+    "key", ["", "/etc/passwd", "../up", "a/../../b", "a//b", "a/", "./a", "a\0b", "a/.lock", ".locks/a", "\ud800"]
+)
 def test_a_key_does_not_lead_out_of_the_lake(lake: Lake, key: str) -> None:
     for ask in (lake.read, lake.keys, lake.delete, lake.uri, lambda key: lake.put(key, b"")):
         with pytest.raises(LakeError, match="is no key of the lake"):
@@ -37,7 +39,7 @@ def test_what_is_written_once_stays(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=r"the lake has a/b\.json already"):
         lake.write_once("a/b.json", b"second")
     assert lake.read("a/b.json") == b"first"
-    assert [name for name in all_files(lake, tmp_path) if not name.startswith(".scratch")] == ["a/b.json"]
+    assert [name for name in all_files(lake, tmp_path) if not name.startswith(".")] == ["a/b.json"]
 
 
 def test_of_many_who_write_once_one_does(lake: Lake) -> None:
@@ -176,3 +178,75 @@ def test_a_lease_and_a_scratch_folder_end_with_their_holder(lake: Lake, tmp_path
     with lake.scratch():
         assert not any(name.endswith("/half") for name in all_files(lake, tmp_path))
     assert lake.keys("features") == []
+
+
+def test_a_prefix_is_no_object(lake: Lake, tmp_path: Path) -> None:
+    lake.put("f/a", b"1")
+    assert lake.read_if_there("f") is None
+    for ask in (lake.read, lake.size, lake.open, lambda key: lake.local_copy(key, tmp_path / "copy", None)):
+        for key in ("f", "f/a/b"):
+            with pytest.raises(LakeError, match=f"the lake has no {key}"):
+                ask(key)
+    with pytest.raises(LakeError, match="the lake has nothing below g"):
+        lake.fetch("g", tmp_path / "fetched")
+    assert lake.size("f/a") == 1
+
+
+def test_a_link_is_not_taken_in_for_what_it_leads_to(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("now")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(LakeError, match="is no regular file"):
+        lake.add("object", tmp_path / "link")
+    assert not lake.exists("object")
+
+
+def test_a_lease_outlives_the_objects_that_it_is_of(lake: Lake) -> None:
+    lake.put("f/a", b"1")
+    with lake.lease("f"):
+        lake.delete("f")
+        with lake.lease_if_free("f") as held:
+            assert not held
+
+
+CHURN = """
+import sys
+from pathlib import Path
+from mlops_platform.lake.lake import Lake
+lake, name = Lake(Path(sys.argv[1])), sys.argv[2]
+for turn in range(60):
+    lake.write_once(f"f/{name}/{turn}/object", b"1")
+    lake.put(f"g/{name}", b"1")
+    lake.keys("f"), lake.folders("f"), lake.written_at("f")
+    lake.delete(f"f/{name}/{turn}")
+    lake.delete(f"g/{name}")
+"""
+
+
+def test_processes_that_come_and_go_do_not_disturb_one_another(lake: Lake, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CHURN, str(tmp_path / "lake")]
+    processes = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in "abcd"]
+    assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 4
+    assert lake.keys("f") == []
+
+
+def test_what_is_written_is_synced_with_its_name_and_every_new_folder(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()).removeprefix(f"{tmp_path}/lake/"))
+        real(descriptor)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this machine does not tell what a descriptor is of")
+    monkeypatch.setattr(os, "fsync", fsync)
+    lake.put("a/b/object", b"1")
+    assert {"a/b", "a", f"{tmp_path}/lake"} <= synced
+    assert any(name.startswith("a/b/.object.") for name in synced)
+    synced.clear()
+    (tmp_path / "lake/spark/part").mkdir(parents=True)
+    (tmp_path / "lake/spark/part/1.parquet").write_bytes(b"1")
+    lake.make_durable("spark")
+    assert synced == {"spark/part/1.parquet", "spark/part", "spark", f"{tmp_path}/lake"}

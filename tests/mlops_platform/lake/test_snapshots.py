@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_platform.errors import SnapshotError
+from mlops_platform.lake import layout
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, make_durable, snapshot_id
 
@@ -52,9 +53,10 @@ def publish(snapshots: Snapshots, snapshot: str, day: int) -> SnapshotManifest:
 
 
 def areas(snapshots: Snapshots, snapshot: str) -> list[bool]:
-    lake = snapshots.lake
-    folders = (lake.features("credit_risk"), lake.online("credit_risk"), lake.quarantine("credit_risk"))
-    return [(folder / f"snapshot={snapshot}").exists() for folder in folders]
+    """Whether there are features, an online store and a quarantine of the snapshot."""
+    prefixes = (snapshots.prefix, layout.online("credit_risk"), layout.quarantine("credit_risk"))
+    keys = [snapshots.lake.keys(f"{prefix}/snapshot={snapshot}") for prefix in prefixes]
+    return [any("/attempt-" in key for key in found) for found in keys]
 
 
 def test_the_same_run_has_the_same_snapshot_and_another_run_another() -> None:
@@ -224,3 +226,60 @@ def test_a_manifest_of_before_the_digests_is_read(snapshots: Snapshots) -> None:
     content = manifest.model_dump_json(exclude={"transform", "inputs", "online_sha256"})
     snapshots.lake.put(snapshots.pointer, content.encode())
     assert snapshots.current() == manifest
+
+
+def test_going_back_leads_to_the_day_before_and_not_to_a_backfill(snapshots: Snapshots) -> None:
+    ninth = publish(snapshots, "ninth", 9)
+    attempt = begin(snapshots, "backfill")
+    later = ninth.created_at + dt.timedelta(hours=1)
+    with snapshots.publishing("backfill", attempt):
+        snapshots.publish(manifest_of(snapshots, "backfill", attempt, 3).model_copy(update={"created_at": later}))
+    publish(snapshots, "tenth", 10)
+    assert snapshots.before_current() == ninth
+    snapshots.make_current(ninth)
+    assert snapshots.before_current().snapshot == "backfill"
+    snapshots.make_current(snapshots.before_current())
+    with pytest.raises(SnapshotError, match="credit_risk has no snapshot before the published one"):
+        snapshots.before_current()
+
+
+def test_a_damaged_pointer_is_mended_by_the_next_publication(snapshots: Snapshots) -> None:
+    publish(snapshots, "a", 5)
+    snapshots.lake.put(snapshots.pointer, b"{")
+    with pytest.raises(SnapshotError, match=r"is no snapshot manifest .* publish anew: mlops run credit_risk features"):
+        snapshots.current()
+    second = publish(snapshots, "b", 4)
+    assert snapshots.current() == second
+
+
+def test_a_damaged_manifest_holds_up_nothing_else(snapshots: Snapshots) -> None:
+    first = publish(snapshots, "a", 1)
+    publish(snapshots, "b", 2)
+    snapshots.lake.put(f"{snapshots.snapshot_key('b')}/snapshot.json", b"{}")
+    third = publish(snapshots, "c", 3)
+    assert snapshots.published() == [third, first]
+    assert snapshots.prune(2, lambda _: None) == ["b"]
+
+
+def test_a_check_that_cannot_be_read_is_none(snapshots: Snapshots) -> None:
+    manifest = publish(snapshots, "a", 1)
+    snapshots.lake.put("features/credit_risk/checked.json", b"\xff")
+    assert snapshots.checked_at() == manifest.created_at
+
+
+def test_what_is_pruned_is_out_of_sight_before_hive_forgets_it(snapshots: Snapshots) -> None:
+    for day, snapshot in enumerate("abc", start=1):
+        publish(snapshots, snapshot, day)
+    seen: list[tuple[str, bool, bool]] = []
+
+    def forget(snapshot: str) -> None:
+        seen.append((snapshot, snapshots.find(snapshot) is None, any(areas(snapshots, snapshot))))
+
+    snapshots.prune(2, forget)
+    assert seen == [("a", True, True)]
+
+
+def test_only_whoever_has_a_claim_is_an_attempt(snapshots: Snapshots) -> None:
+    snapshots.abandon("a", begin(snapshots, "a"))
+    holder = begin(snapshots, "b")
+    assert snapshots.attempts() == {("b", holder)}

@@ -149,7 +149,7 @@ def test_an_online_store_with_other_entities(sound: SnapshotManifest, settings: 
 @pytest.mark.usefixtures("sound")
 def test_a_snapshot_that_is_too_old(settings: PlatformSettings) -> None:
     (found,) = examine(settings, NOW + dt.timedelta(days=7))
-    assert found.what == "no run has looked for newer data for 8 days, 7 are allowed"
+    assert found.what == "no run has looked for newer data for 8.0 days, 7 are allowed"
     Snapshots(Lake(settings.lake_root), "credit_risk").note_check(NOW + dt.timedelta(days=6))
     assert examine(settings, NOW + dt.timedelta(days=7)) == [], "a run has found that there is none"
 

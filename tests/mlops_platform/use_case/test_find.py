@@ -45,6 +45,7 @@ def test_a_folder_outside_the_project_brings_its_use_cases(project_root: Path) -
         ("USE_CASE = 7\n", ": USE_CASE is no UseCase"),
         ("from use_cases.credit_risk.spec import USE_CASE\n", ": the use case is named 'credit_risk'"),
         ("", "AttributeError"),
+        ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
     ],
 )
 def test_a_broken_use_case_says_why_and_where_and_leaves_the_others_alone(
@@ -63,3 +64,19 @@ def test_two_folders_of_one_name_are_refused_not_chosen_from(project_root: Path,
     usable, broken = in_process(project_root, LIST, TOY, tmp_path)
     assert usable == "usable credit_risk"
     assert f"two folders are called toy: {TOY / 'toy'}, {tmp_path / 'toy'}" in broken
+
+
+def test_a_folder_that_is_named_twice_or_is_the_projects_own_counts_once(project_root: Path) -> None:
+    assert in_process(project_root, LIST, TOY, TOY, project_root / "use_cases") == ["usable credit_risk toy"]
+
+
+def test_a_folder_that_is_not_there_is_said(project_root: Path, tmp_path: Path) -> None:
+    usable, broken = in_process(project_root, LIST, tmp_path / "nowhere")
+    assert usable == "usable credit_risk"
+    assert broken.startswith(f"broken nowhere MLOPS_USE_CASES names {tmp_path}/nowhere, which is no folder")
+
+
+def test_a_folder_whose_name_cannot_be_a_use_cases_is_told_which_can(project_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(TOY / "toy", tmp_path / "my-case")
+    _, broken = in_process(project_root, LIST, tmp_path)
+    assert "my-case: a use case's folder cannot be called my-case. Remedy: begin with a small letter" in broken
