@@ -1,9 +1,7 @@
 """What changes who answers: rollback, routing, replay. Below ``/admin/``, which asks for a key of the scope admin."""
 
 import asyncio
-import json
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,11 +12,10 @@ from mlops_platform.models.routing import Routing
 from serving.api import answers
 from serving.api.responses import READS, Responses, json_response, problem_response
 from serving.follow.registry import CHAMPION
+from serving.log.searcher import search_log
 from serving.predict.replay import replay
 from serving.problems import Problem
 from serving.runtime import Runtime
-
-_REPLAY_SECONDS = 60
 
 
 class RollbackRequest(BaseModel):
@@ -69,7 +66,7 @@ def admin_routes(runtime: Runtime) -> APIRouter:
 
     @router.get("/replay/{request_id}", responses=RESPONSES, summary="Give a logged answer again and compare")
     async def replay_request(request_id: Annotated[str, Path(pattern=r"^[0-9a-f]{10,40}$")]) -> Response:
-        records = await _find(runtime, request_id)
+        records = await search_log(runtime.settings, request_id)
         if not records:
             raise Problem(404, "unknown-request", f"the prediction log has no request {request_id}")
         return json_response(answers.dump(await replay(runtime, request_id, records)))
@@ -81,22 +78,3 @@ def _require(runtime: Runtime, use_case: str) -> None:
     if use_case not in runtime.use_cases:
         known = ", ".join(runtime.use_cases)
         raise Problem(404, "unknown-use-case", f"there is no use case of this name; the use cases are {known}")
-
-
-async def _find(runtime: Runtime, request_id: str) -> list[dict[str, Any]]:
-    """Searched by a process of its own: reading parquet takes libraries that a worker does without."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "serving.log.search", "--state-dir", str(runtime.settings.state_dir)),
-        *("--request-id", request_id),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(_REPLAY_SECONDS):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        raise Problem(503, "log-search", "the prediction log could not be searched in time") from None
-    if process.returncode != 0:
-        raise Problem(503, "log-search", "the prediction log cannot be searched now")
-    records: list[dict[str, Any]] = json.loads(output)
-    return records

@@ -1,90 +1,141 @@
 """Publishes closed segments of the prediction log as files of the Hive tables.
 
-Workers start it as a process of its own when they close a segment. A file is named after its segment, so a crash
-between writing the one and removing the other doubles nothing. One process publishes at a time.
+Workers start it as a process of its own. A file is named after its segment, so a crash between writing the one and
+removing the other doubles nothing. One process publishes at a time.
 """
 
 import argparse
 import contextlib
-import fcntl
-import itertools
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+import pyarrow as pa
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.files import write_text
-from mlops_platform.lake.layout import Lake, uri
-from mlops_platform.online_store.hive import HiveUnavailable, run_query
+from mlops_platform.files import locked_if_free, sync_folder, write_text
+from mlops_platform.lake.lake import Lake
+from mlops_platform.online_store.hive import run_query
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case.find import all_use_cases, get_use_case
-from mlops_platform.use_case.spec import UseCase
-from serving.log.compact import merge_small_files, remove_old_folders
-from serving.log.segment import CLOSED, UNREADABLE, close_abandoned, read_records
-from serving.log.table import files_folder, table_file, table_statements
+from mlops_platform.use_case.find import all_use_cases
+from serving.log.compact import merge_small_files
+from serving.log.records import Record, declared_rows, inferred_rows
+from serving.log.schema import declared_schema, hive_columns, union
+from serving.log.segment import CLOSED, UNREADABLE, close_abandoned, read_lines
+from serving.log.table import DATABASE, PredictionTable, create_table, move_table, prediction_tables
+from serving.log.widen import widen
 from serving.observe.logs import configure
 from serving.paths import serving_paths
 
 logger = logging.getLogger("serving.log.publish")
 
 RECORDS_AT_ONCE = 20_000
-"""Some 30 MB of memory, however many a segment has."""
+BYTES_AT_ONCE = 32 * 1024 * 1024
+"""Some 30 MB of memory for usual records, however many a segment has."""
 BEHIND_ANSWERS = 10
 """Niceness: where cores are few, answers go first."""
 
+_LOCK = ".publishing"
 _TABLE_MADE = "table_made"
 
 
-def publish(settings: PlatformSettings) -> int:
+class Publication(NamedTuple):
+    """How many segments were published, and whether nothing is left to be done: tables merged, Hive told."""
+
+    segments: int
+    complete: bool
+
+
+def publish(settings: PlatformSettings) -> Publication:
     """Turn every closed segment, and those of dead workers, into files of the tables.
 
-    Returns how many segments; none while another process publishes.
+    None while another process publishes, which then finds them.
 
     Raises:
         OSError: the lake takes no files now; what is not published stays for the next time.
     """
     folder = serving_paths(settings).log
-    with _alone(folder) as alone:
-        return _publish_closed(folder, settings) if alone else 0
+    segments, complete = 0, True
+    while True:
+        with locked_if_free(folder / _LOCK) as alone:
+            if not alone:
+                return Publication(segments, complete)
+            close_abandoned(folder)
+            segments += _publish_closed(folder, Lake(settings.lake_root))
+            complete = _keep_tables(folder, settings)
+        # whoever closed a segment meanwhile may have found the lock held
+        if not any(folder.glob(f"*{CLOSED}")):
+            return Publication(segments, complete)
 
 
-def _publish_closed(folder: Path, settings: PlatformSettings) -> int:
-    lake = Lake(settings.lake_root)
+def _publish_closed(folder: Path, lake: Lake) -> int:
     published = 0
-    close_abandoned(folder)
-    # a segment that was closed meanwhile is found by looking again
-    while segments := sorted(folder.glob(f"*{CLOSED}")):
-        for segment in segments:
-            try:
-                _publish_segment(segment, lake)
-                published += 1
-            except (PlatformError, KeyError, TypeError, ValueError) as error:
-                _set_aside(segment, error)
-    for use_case in all_use_cases():
-        if files_folder(lake, use_case.name).exists():
-            merge_small_files(lake, use_case)
-            if _show_table(use_case, lake, settings):
-                remove_old_folders(lake, use_case.name)
+    for segment in sorted(folder.glob(f"*{CLOSED}")):
+        try:
+            _publish_segment(segment, lake)
+            published += 1
+        except (PlatformError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+            _set_aside(segment, error)
+    sync_folder(folder)  # a segment that came back with a power cut would be published beside its merged rows
     return published
 
 
 def _publish_segment(segment: Path, lake: Lake) -> None:
-    writers: dict[str, Callable[[Sequence[dict[str, object]]], None]] = {}
-    lines = read_records(segment)
-    with contextlib.ExitStack() as files:
-        while records := list(itertools.islice(lines, RECORDS_AT_ONCE)):
-            for name in {str(record["use_case"]) for record in records}:
-                if name not in writers:
-                    target = files_folder(lake, name) / f"{segment.stem}.parquet"
-                    writers[name] = files.enter_context(table_file(get_use_case(name), target))
-                writers[name]([record for record in records if record["use_case"] == name])
+    declared = {use_case.name: declared_schema(use_case) for use_case in all_use_cases()}
+    try:
+        _write_rows(segment, lake, lambda name, records: declared_rows(records, declared[name]), declared)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        # written under another spec, or for a use case that is broken or gone: the values themselves tell their types
+        schemas: dict[str, set[pa.Schema]] = {}
+        for name, rows in _rows(segment, lambda _, records: inferred_rows(records)):
+            schemas.setdefault(name, {declared[name]} if name in declared else set()).add(rows.schema)
+        found = {name: union(*several) for name, several in schemas.items()}
+        _write_rows(segment, lake, lambda _, records: inferred_rows(records), found)
     segment.unlink()
 
 
+_AsRows = Callable[[str, Sequence[Record]], pa.Table]
+
+
+def _write_rows(segment: Path, lake: Lake, as_rows: _AsRows, schemas: dict[str, pa.Schema]) -> None:
+    """A file for each use case with records in the segment."""
+    writers: dict[str, Callable[[pa.Table], None]] = {}
+    with contextlib.ExitStack() as files:
+        for name, rows in _rows(segment, as_rows):
+            if name not in writers:
+                table = PredictionTable(lake, name)
+                schema = union(*table.schemas().values(), schemas[name])
+                widen(table, schema)
+                writers[name] = files.enter_context(table.new_file(segment.stem, schema))
+            writers[name](rows)
+
+
+def _rows(segment: Path, as_rows: _AsRows) -> Iterator[tuple[str, pa.Table]]:
+    for records in _in_parts(segment):
+        for name in sorted({str(record["use_case"]) for record in records}):
+            yield name, as_rows(name, [record for record in records if record["use_case"] == name])
+
+
+def _in_parts(segment: Path) -> Iterator[list[Record]]:
+    """The records of a segment, as many at once as memory holds easily."""
+    part: list[Record] = []
+    size = 0
+    for line in read_lines(segment):
+        part.append(orjson.loads(line))
+        size += len(line)
+        if len(part) >= RECORDS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
 def _set_aside(segment: Path, error: Exception) -> None:
-    """Keep what is no record, or of no use case that there is, so that it does not hold up what comes after it."""
+    """Keep what is no record, so that it does not hold up what comes after it."""
     aside = segment.with_suffix(UNREADABLE)
     segment.rename(aside)
     # a library's own words may repeat the values of a row
@@ -92,33 +143,37 @@ def _set_aside(segment: Path, error: Exception) -> None:
     logger.error("segment of the prediction log not published", extra={"kept_as": str(aside), "reason": reason})
 
 
-def _show_table(use_case: UseCase, lake: Lake, settings: PlatformSettings) -> bool:
-    """Tell Hive where the table is, where that is news. While Hive is down the next publication tries again."""
-    mark = serving_paths(settings).log / f"{use_case.name}.{_TABLE_MADE}"
-    location = uri(files_folder(lake, use_case.name))
-    if mark.exists() and mark.read_text(encoding="utf-8") == location:
-        return True
-    try:
-        for statement in table_statements(use_case, uri(lake.root / "predictions"), location):
-            run_query(settings.hiveserver2_host, settings.hiveserver2_port, statement, {})
-    except HiveUnavailable as error:
-        logger.warning("prediction table not made yet", extra={"use_case": use_case.name, "reason": str(error)})
-        return False
-    write_text(mark, location)
-    return True
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """Whether no other process publishes now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".publishing").open("a") as file:
+def _keep_tables(folder: Path, settings: PlatformSettings) -> bool:
+    """Merge files, tell Hive what is news, remove what was left. What fails for one table is logged; False then."""
+    lake = Lake(settings.lake_root)
+    complete = True
+    for table in prediction_tables(lake):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+            merge_small_files(table)
+            _tell_hive(table, folder, lake.uri(DATABASE), settings)
+            table.remove_old_folders()
+        except (OSError, pa.ArrowException, PlatformError) as error:
+            complete = False
+            logger.warning("prediction table not kept up", extra={"table": table.name, "reason": str(error)})
+    return complete
+
+
+def _tell_hive(table: PredictionTable, folder: Path, database_location: str, settings: PlatformSettings) -> None:
+    """Tell Hive where the table is and which columns it has, where that is news.
+
+    Raises:
+        HiveUnavailable: the next publication has to try again.
+    """
+    mark = folder / f"{table.use_case}.{_TABLE_MADE}"
+    schema, location = table.schema(), table.location
+    columns = hive_columns(schema)
+    told = mark.read_text(encoding="utf-8").splitlines() if mark.exists() else []
+    if told == [columns, location]:
+        return
+    news = [move_table(table)] if told[:1] == [columns] else create_table(table, schema, database_location)
+    for statement in news:
+        run_query(settings.hiveserver2_host, settings.hiveserver2_port, statement, {})
+    write_text(mark, f"{columns}\n{location}\n")
 
 
 def main() -> int:
@@ -130,11 +185,11 @@ def main() -> int:
     configure()
     os.nice(BEHIND_ANSWERS)
     try:
-        publish(settings)
+        publication = publish(settings)
     except OSError as error:
         logger.error("prediction log not published, tried again soon", extra={"reason": str(error)})
         return 1
-    return 0
+    return 0 if publication.complete else 1
 
 
 if __name__ == "__main__":

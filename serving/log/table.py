@@ -1,133 +1,178 @@
-"""The prediction log as a Hive table, ``predictions.<use_case>``: its columns and its files, derived from the spec.
+"""The prediction log of a use case in the lake: the Hive table ``predictions.<use_case>`` and its files.
 
-Grain: one model's prediction for one row of one request; ``served`` is false for a shadow's.
+The table is one folder of parquet files. What would change files makes a new folder, and then moves the table to it in
+one step (``online.json`` names the folder): a query sees each record once, whichever folder it began with.
 """
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
-from mlops_platform.files import sync_folder
-from mlops_platform.lake.layout import Lake
-from mlops_platform.lake.types import ARROW_TYPES
-from mlops_platform.use_case.spec import HIVE_TYPES, ColumnType, UseCase
+from mlops_platform.lake.lake import Lake
+from mlops_platform.lake.layout import predictions
+from mlops_platform.lake.tables import text_literal
+from serving.log.schema import conform, hive_columns, union
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "predictions"
-ONLINE = "online"
+FOLDER = "online"
+KEPT = dt.timedelta(hours=1)
+"""For this long a folder stays after the table has left it: longer than a query takes."""
+_SUFFIX = ".parquet"
 
 
-def table_name(use_case: UseCase) -> str:
-    return f"{DATABASE}.{use_case.name}"
+class _Place(BaseModel):
+    """Where a table is, and since when it has left each of the folders that were its own before."""
+
+    folder: str
+    left: dict[str, dt.datetime] = {}
 
 
-def folders(lake: Lake, use_case: str) -> list[Path]:
-    """The folders of the table, in the order in which they were made; each holds the whole table of its time."""
-    parent = lake.predictions(use_case)
-    return sorted([*parent.glob(ONLINE), *parent.glob(f"{ONLINE}-*")], key=_generation)
+class PredictionTable:
+    """One use case's table. Only one process changes a table at a time; any may read it.
+
+    Raises:
+        OSError: from every method, where the lake fails. What a method did not finish has changed nothing.
+    """
+
+    def __init__(self, lake: Lake, use_case: str) -> None:
+        self.use_case = use_case
+        self._lake = lake
+        self._parent = predictions(use_case)
+        self._pointer = f"{self._parent}/{FOLDER}.json"
+
+    @property
+    def folder(self) -> str:
+        """The prefix of the table's files."""
+        return f"{self._parent}/{self._place().folder}"
+
+    @property
+    def location(self) -> str:
+        return self._lake.uri(self.folder)
+
+    @property
+    def name(self) -> str:
+        return f"{DATABASE}.{self.use_case}"
+
+    def files(self) -> list[str]:
+        """The keys of the table's files, sorted."""
+        return [key for key in self._lake.keys(self.folder) if key.endswith(_SUFFIX)]
+
+    def size(self, file: str) -> int:
+        return self._lake.size(file)
+
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The schema of each file. One that is no parquet file is logged and left out."""
+        found = {}
+        for key in self.files():
+            try:
+                with self._lake.open(key) as file:
+                    found[key] = pq.read_schema(file)
+            except pa.ArrowInvalid as error:
+                logger.error("file of the prediction table is damaged", extra={"key": key, "reason": str(error)})
+        return found
+
+    def schema(self) -> pa.Schema:
+        """The columns of the table: those of all its files."""
+        return union(*self.schemas().values())
+
+    def row_groups(self, file: str) -> Iterator[pa.Table]:
+        """A file's rows, a part at a time."""
+        with self._lake.open(file) as opened, pq.ParquetFile(opened) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group)
+
+    def rows_of(self, request_id: str) -> Iterator[dict[str, Any]]:
+        """The rows of one request."""
+        for key in self.schemas():
+            with self._lake.open(key) as file:
+                yield from pq.read_table(file, filters=[("request_id", "=", request_id)]).to_pylist()
+
+    @contextlib.contextmanager
+    def new_file(self, stem: str, schema: pa.Schema, folder: str | None = None) -> Iterator[Callable[[pa.Table], None]]:
+        """Gives what writes rows, a row group at a time, to a file that appears with all of them or not at all.
+
+        A file that is there already was made of the same rows, and stays.
+        """
+        with self._lake.scratch() as scratch:
+            draft = scratch / "draft"
+            with pq.ParquetWriter(draft, schema) as writer:
+                yield lambda rows: writer.write_table(conform(rows, schema))
+            key = f"{folder or self.folder}/{stem}{_SUFFIX}"
+            if not self._lake.exists(key):
+                self._lake.add(key, draft)
+
+    @contextlib.contextmanager
+    def successor(self) -> Iterator[str]:
+        """Gives the prefix of a new folder; the table is moved to it at the end, or stays where an error came."""
+        place = self._place()
+        self._point(place)  # so that a folder that is half full is never taken for the table
+        name = f"{FOLDER}-{_number(place.folder) + 1}"
+        self._lake.delete(f"{self._parent}/{name}")  # what one that was killed had done
+        try:
+            yield f"{self._parent}/{name}"
+        except BaseException:
+            self._lake.delete(f"{self._parent}/{name}")
+            raise
+        there = set(self._lake.folders(self._parent))
+        left = {folder: when for folder, when in place.left.items() if folder in there}
+        self._point(_Place(folder=name, left={**left, place.folder: dt.datetime.now(dt.UTC)}))
+
+    def carry_over(self, file: str, folder: str) -> None:
+        """Have a file in a new folder as well; where the lake's storage allows, it takes its room once."""
+        name = file.rpartition("/")[2]
+        with self._lake.scratch() as scratch:
+            self._lake.add(f"{folder}/{name}", self._lake.local_copy(file, scratch / name, None))
+
+    def remove_old_folders(self) -> None:
+        """Remove the folders that no query can still be reading."""
+        place = self._place()
+        for name in self._folders():
+            left = place.left.get(name)
+            if name != place.folder and (left is None or dt.datetime.now(dt.UTC) - left > KEPT):
+                self._lake.delete(f"{self._parent}/{name}")
+
+    def _place(self) -> _Place:
+        content = self._lake.read_if_there(self._pointer)
+        if content is not None:
+            return _Place.model_validate_json(content)
+        # before there was a pointer the table was in the last of its folders
+        return _Place(folder=max(self._folders(), key=_number, default=FOLDER))
+
+    def _point(self, place: _Place) -> None:
+        self._lake.put(self._pointer, place.model_dump_json(indent=2).encode())
+
+    def _folders(self) -> list[str]:
+        names = self._lake.folders(self._parent)
+        return [name for name in names if name == FOLDER or name.startswith(f"{FOLDER}-")]
 
 
-def files_folder(lake: Lake, use_case: str) -> Path:
-    """The table's location: the last of its folders, or where the first one will be."""
-    return [lake.predictions(use_case) / ONLINE, *folders(lake, use_case)][-1]
+def prediction_tables(lake: Lake) -> list[PredictionTable]:
+    """The tables of all use cases that have one, also of those that are gone."""
+    return [PredictionTable(lake, name) for name in lake.folders(DATABASE)]
 
 
-def next_folder(folder: Path) -> Path:
-    """Where a folder's successor is made."""
-    return folder.with_name(f"{ONLINE}-{_generation(folder) + 1}")
-
-
-def _generation(folder: Path) -> int:
-    return int(folder.name.partition("-")[2] or 0)
-
-
-def _key_type(use_case: UseCase) -> ColumnType:
-    return use_case.raw_column(use_case.entity_key).type
-
-
-def table_statements(use_case: UseCase, database_location: str, location: str) -> list[str]:
-    """DDL that makes the table or gives it its location; the locations are URIs."""
-    features = ", ".join(f"`{feature.name}`: {HIVE_TYPES[feature.type]}" for feature in use_case.features)
-    columns = (
-        "`request_id` STRING",
-        "`position` INT",
-        "`time` TIMESTAMP",
-        "`use_case` STRING",
-        f"`id` {HIVE_TYPES[_key_type(use_case)]}",
-        "`feature_date` DATE",
-        f"`features` STRUCT<{features}>",
-        "`score` DOUBLE",
-        "`label` INT",
-        "`model_version` STRING",
-        "`snapshot` STRING",
-        "`variant` STRING",
-        "`served` BOOLEAN",
-    )
+def create_table(table: PredictionTable, schema: pa.Schema, database_location: str) -> list[str]:
+    """DDL after which Hive has the table with these columns, whatever it had before; the files are not touched."""
+    create = f"CREATE EXTERNAL TABLE {table.name} ({hive_columns(schema)})"
     return [
-        f"CREATE DATABASE IF NOT EXISTS {DATABASE} LOCATION '{database_location}'",
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS {table_name(use_case)} (\n  "
-        + ",\n  ".join(columns)
-        + f"\n)\nSTORED AS PARQUET\nLOCATION '{location}'",
-        f"ALTER TABLE {table_name(use_case)} SET LOCATION '{location}'",
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE} LOCATION {text_literal(database_location)}",
+        f"DROP TABLE IF EXISTS {table.name}",
+        f"{create}\nSTORED AS PARQUET\nLOCATION {text_literal(table.location)}",
     ]
 
 
-def schema(use_case: UseCase) -> pa.Schema:
-    """The schema of the table's files."""
-    features = pa.struct([(feature.name, ARROW_TYPES[feature.type]) for feature in use_case.features])
-    return pa.schema(
-        [
-            ("request_id", pa.string()),
-            ("position", pa.int32()),
-            ("time", pa.timestamp("us", tz="UTC")),
-            ("use_case", pa.string()),
-            ("id", ARROW_TYPES[_key_type(use_case)]),
-            ("feature_date", pa.date32()),
-            ("features", features),
-            ("score", pa.float64()),
-            ("label", pa.int32()),
-            ("model_version", pa.string()),
-            ("snapshot", pa.string()),
-            ("variant", pa.string()),
-            ("served", pa.bool_()),
-        ]
-    )
+def move_table(table: PredictionTable) -> str:
+    """DDL that tells Hive where the table is now."""
+    return f"ALTER TABLE {table.name} SET LOCATION {text_literal(table.location)}"
 
 
-@contextlib.contextmanager
-def table_file(use_case: UseCase, target: Path) -> Iterator[Callable[[Sequence[dict[str, Any]]], None]]:
-    """Gives what writes records to a file of the table, a row group at a time; it appears with all of them or not."""
-    columns = schema(use_case)
-    draft = target.with_name(f".{target.name}.draft")
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(records: Sequence[dict[str, Any]]) -> None:
-        arrays = [_column([record[field.name] for record in records], field) for field in columns]
-        writer.write_table(pa.Table.from_arrays(arrays, schema=columns))
-
-    try:
-        with draft.open("wb") as file:
-            with pq.ParquetWriter(file, columns) as writer:
-                yield write
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    draft.replace(target)
-    sync_folder(target.parent)
-
-
-def _column(values: list[Any], field: pa.Field) -> pa.Array:
-    if field.name == "time":
-        values = [round(value * 1_000_000) for value in values]
-        return pa.array(values, pa.int64()).cast(field.type)
-    if pa.types.is_integer(field.type) and field.name == "id":
-        values = [None if value is None else int(value) for value in values]
-    if pa.types.is_date(field.type):
-        return pa.array(values, pa.string()).cast(field.type)
-    return pa.array(values, field.type)
+def _number(folder: str) -> int:
+    return int(folder.partition("-")[2] or 0)

@@ -196,11 +196,11 @@ def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: R
         import json, sys, urllib.request
         from pyhive import hive
         from pyhive.exc import OperationalError
-        from mlops_platform.lake.layout import Lake
+        from mlops_platform.lake.lake import Lake
         from mlops_platform.settings import load_settings
-        from serving.log import compact as merge_files
-        from serving.log.table import files_folder
+        from serving.log import compact
         from serving.log.publish import publish
+        from serving.log.table import PredictionTable
         from tests.processes import wait_until
         settings = load_settings()
         cursor = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port).cursor()
@@ -216,12 +216,12 @@ def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: R
         before = column("request_id")
         answer = json.load(urllib.request.urlopen(sys.argv[1]))["request_id"]
         wait_until(lambda: answer in column("request_id"), "the answer", 60)
-        merge_files.FILES_TO_MERGE = 2
-        lake = Lake(settings.lake_root)
-        old = files_folder(lake, "credit_risk")
-        wait_until(lambda: publish(settings) == 0 and files_folder(lake, "credit_risk") != old, "the merge", 60)
+        compact.FILES_TO_MERGE = 2
+        table = PredictionTable(Lake(settings.lake_root), "credit_risk")
+        old = table.folder
+        wait_until(lambda: publish(settings).segments == 0 and table.folder != old, "the merge", 60)
         def moved():
-            return not any(f"/{old.name}/" in name for name in column("input_file_name()"))
+            return not any(f"/{old}/" in name for name in column("input_file_name()"))
         wait_until(moved, "the new folder", 60)
         after = column("request_id")
         print("FOUND", set(before) <= set(after), len(after) == len(set(after)))

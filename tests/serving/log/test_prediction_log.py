@@ -5,12 +5,11 @@ import contextlib
 import fcntl
 import json
 import os
-import resource
 import shutil
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_platform.settings import PlatformSettings
-from mlops_platform.use_case.spec import UseCase
 from serving.log.prediction_log import PredictionLog
 from serving.log.publish import publish
 from serving.log.publisher import Publisher
 from serving.log.queue import LogPolicy, Reservation
 from serving.log.search import find
-from serving.log.segment import Segment, close_abandoned, read_records
-from serving.log.table import files_folder, table_statements
+from serving.log.segment import Segment, close_abandoned, read_lines
 from serving.paths import serving_paths
 from serving.problems import Problem
 from tests.processes import free_port, wait_until
 from tests.serving.conftest import Serve
-from tests.serving.installation import ROWS
+from tests.serving.log.disk import files_limited_to
 from tests.serving.processes import service_process
 
 LINE = b'{"request_id":"a"}\n'
 
 
+def records_in(segment: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in read_lines(segment)]
+
+
 def segments(folder: Path) -> list[dict[str, Any]]:
-    return [record for path in sorted(folder.glob("*.*")) for record in read_records(path)]
+    return [record for path in sorted(folder.glob("*.*")) for record in records_in(path)]
 
 
 def log_in(folder: Path, publisher: Publisher | None = None, **policy: Any) -> PredictionLog:
@@ -236,7 +237,7 @@ def test_a_segment_that_is_taken_for_abandoned_before_it_is_locked_is_not_writte
     segment = Segment(tmp_path)
     segment.append(LINE)
     (open_one,) = tmp_path.glob("*.open")
-    assert list(read_records(open_one)) == [{"request_id": "a"}]
+    assert records_in(open_one) == [{"request_id": "a"}]
     assert [path.read_bytes() for path in tmp_path.glob("*.jsonl")] == [b""]
 
 
@@ -253,19 +254,6 @@ def test_closing_abandoned_segments_leaves_alone_what_its_worker_closes_just_the
     monkeypatch.setattr("fcntl.flock", closed_meanwhile)
     close_abandoned(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["1-a.jsonl"]
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """The kernel refuses to let files grow beyond this, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.anyio
@@ -288,120 +276,7 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "1-a.open"
     path.write_bytes(LINE + LINE[:5])
     close_abandoned(tmp_path)
-    assert list(read_records(tmp_path / "1-a.jsonl")) == [{"request_id": "a"}]
-
-
-@pytest.mark.anyio
-async def test_a_published_file_has_every_column_typed(
-    serve: Serve, installation: PlatformSettings, credit_risk: UseCase
-) -> None:
-    async with serve(installation) as (client, service):
-        answered = (await client.get("/predict/5008805")).json()
-        batch = (await client.post("/predict", json={"rows": [dict(ROWS[0].features)]})).json()
-    assert publish(installation) == 1
-    files = list(files_folder(service.runtime.lake, "credit_risk").glob("*.parquet"))
-    assert len(files) == 1
-    rows = pq.read_table(files[0]).to_pylist()
-    assert [row.pop("time") is not None for row in rows] == [True, True]
-    assert rows == [
-        {
-            "request_id": answered["request_id"],
-            "position": 0,
-            "use_case": "credit_risk",
-            "id": 5008805,
-            "feature_date": ROWS[1].feature_date,
-            "features": ROWS[1].features,
-            "score": answered["probability"],
-            "label": answered["prediction"],
-            "model_version": "1",
-            "snapshot": "first",
-            "variant": "champion",
-            "served": True,
-        },
-        {
-            "request_id": batch["request_id"],
-            "position": 0,
-            "use_case": "credit_risk",
-            "id": None,
-            "feature_date": None,
-            "features": ROWS[0].features,
-            "score": batch["predictions"][0]["probability"],
-            "label": batch["predictions"][0]["prediction"],
-            "model_version": "1",
-            "snapshot": "first",
-            "variant": "champion",
-            "served": True,
-        },
-    ]
-    assert publish(installation) == 0
-
-
-def test_a_large_segment_is_published_in_row_groups(
-    installation: PlatformSettings, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("serving.log.publish.RECORDS_AT_ONCE", 2)
-    log = serving_paths(installation).log
-    log.mkdir(parents=True)
-    (log / "1-a.jsonl").write_bytes(b"".join(record_line(credit_risk, f"r{number}") for number in range(5)))
-    assert publish(installation) == 1
-    (file,) = files_folder_of(installation).iterdir()
-    assert [pq.ParquetFile(file).metadata.row_group(group).num_rows for group in range(3)] == [2, 2, 1]
-    assert pq.read_table(file)["request_id"].to_pylist() == ["r0", "r1", "r2", "r3", "r4"]
-
-
-@pytest.mark.parametrize("broken", [b"no json\n", b'{"use_case":"gone"}\n', b'{"use_case":"credit_risk"}\n'])
-def test_a_segment_that_cannot_be_published_is_kept_and_holds_nothing_up(
-    installation: PlatformSettings,
-    credit_risk: UseCase,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    broken: bytes,
-) -> None:
-    monkeypatch.setattr("serving.log.publish.RECORDS_AT_ONCE", 2)
-    log = serving_paths(installation).log
-    log.mkdir(parents=True)
-    content = b"".join(record_line(credit_risk, f"r{number}") for number in range(3)) + broken
-    (log / "1-a.jsonl").write_bytes(content)
-    (log / "2-b.jsonl").write_bytes(record_line(credit_risk, "next"))
-    assert publish(installation) == 1
-    assert (log / "1-a.unreadable").read_bytes() == content
-    assert [path.name for path in files_folder_of(installation).iterdir()] == ["2-b.parquet"]
-    assert "segment of the prediction log not published" in caplog.text
-
-
-def record_line(use_case: UseCase, request_id: str) -> bytes:
-    record = {
-        "request_id": request_id,
-        "position": 0,
-        "time": 1.5,
-        "use_case": use_case.name,
-        "id": "5008804",
-        "feature_date": "2020-01-02",
-        "features": {feature.name: feature.example for feature in use_case.features},
-        "score": 0.5,
-        "label": 1,
-        "model_version": "1",
-        "snapshot": "first",
-        "variant": "champion",
-        "served": True,
-    }
-    return json.dumps(record).encode() + b"\n"
-
-
-def test_the_table_is_derived_from_the_spec(credit_risk: UseCase) -> None:
-    database, table, move = table_statements(
-        credit_risk, "file:///lake/predictions", "file:///lake/predictions/c/online"
-    )
-    assert database == "CREATE DATABASE IF NOT EXISTS predictions LOCATION 'file:///lake/predictions'"
-    assert move == "ALTER TABLE predictions.credit_risk SET LOCATION 'file:///lake/predictions/c/online'"
-    assert table == (
-        "CREATE EXTERNAL TABLE IF NOT EXISTS predictions.credit_risk (\n"
-        "  `request_id` STRING,\n  `position` INT,\n  `time` TIMESTAMP,\n  `use_case` STRING,\n  `id` BIGINT,\n"
-        "  `feature_date` DATE,\n  `features` STRUCT<`age`: INT, `years_on_the_job`: INT, `nb_previous_loans`: INT, "
-        "`avg_amount_loans_previous`: DOUBLE, `flag_own_car`: INT>,\n  `score` DOUBLE,\n  `label` INT,\n"
-        "  `model_version` STRING,\n  `snapshot` STRING,\n  `variant` STRING,\n  `served` BOOLEAN\n"
-        ")\nSTORED AS PARQUET\nLOCATION 'file:///lake/predictions/c/online'"
-    )
+    assert records_in(tmp_path / "1-a.jsonl") == [{"request_id": "a"}]
 
 
 @pytest.mark.parametrize("bound", [0.0, 1.0])

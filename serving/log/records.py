@@ -1,0 +1,98 @@
+"""Records of the log as rows of a table, and rows as the records that they were.
+
+A record is a JSON object whose members are the columns of :func:`serving.log.schema.record_schema`; ids are text, times
+are seconds since 1970.
+"""
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlops_platform.use_case.spec import UseCase
+from serving.log.schema import record_schema
+
+Record = dict[str, Any]
+MEMBERS = frozenset(record_schema(pa.string(), []).names)
+_PARSERS: dict[str, tuple[Callable[[Any], int | float], ...]] = {"int": (int, float), "double": (float,)}
+
+
+def declared_rows(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+    """The records as rows of this schema.
+
+    Raises:
+        KeyError, TypeError, ValueError: a record has other members, or values of other types.
+    """
+    names = {field.name for field in schema.field("features").type}
+    for record in records:
+        if not record["features"].keys() <= names:
+            raise ValueError("a record has features that the schema does not have")
+    arrays = [_column([record[field.name] for record in records], field) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def inferred_rows(records: Sequence[Record]) -> pa.Table:
+    """The records as rows of the types that their values have. A feature without any value is left out.
+
+    Raises:
+        KeyError, TypeError, ValueError: what is there is no record, or a feature has values that do not go together.
+    """
+    features = pa.array([record["features"] for record in records])
+    members = [(field.name, _narrowest(features.field(field.name))) for field in features.type]
+    valued = [(name, kind) for name, kind in members if not pa.types.is_null(kind)]
+    schema = record_schema(_id_type([record["id"] for record in records]), valued)
+    arrays = [_column([record[field.name] for record in records], field) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def logged_record(row: Record, use_case: UseCase | None) -> Record:
+    """The record that a row of the table was, its features as the spec types them where it still can."""
+    features = dict(row["features"])
+    for feature in use_case.features if use_case else ():
+        if feature.type in _PARSERS and features.get(feature.name) is not None:
+            features[feature.name] = _number(features[feature.name], feature.type)
+    day: dt.date | None = row["feature_date"]
+    return {
+        **row,
+        "id": None if row["id"] is None else str(row["id"]),
+        "time": row["time"].timestamp(),
+        "feature_date": None if day is None else day.isoformat(),
+        "features": features,
+    }
+
+
+def _number(value: Any, kind: str) -> Any:
+    """A number that its column, of a wider type, holds as text or as a double; what never was one stays as it is."""
+    for parse in _PARSERS[kind]:
+        with contextlib.suppress(ValueError):
+            if isinstance(value, str) or parse(value) == value:
+                return parse(value)
+    return value
+
+
+def _id_type(ids: Sequence[str | None]) -> pa.DataType:
+    known = [one for one in ids if one is not None]
+    if not known:
+        return pa.null()
+    return pa.int64() if all(one.lstrip("-").isdecimal() and str(int(one)) == one for one in known) else pa.string()
+
+
+def _narrowest(values: pa.Array) -> pa.DataType:
+    if not pa.types.is_int64(values.type):
+        return values.type
+    bounds = pc.min_max(values).as_py()
+    return pa.int32() if -(2**31) <= bounds["min"] <= bounds["max"] < 2**31 else pa.int64()
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if field.name == "time":
+        values = [round(value * 1_000_000) for value in values]
+        return pa.array(values, pa.int64()).cast(field.type)
+    if pa.types.is_integer(field.type) and field.name == "id":
+        values = [None if value is None else int(value) for value in values]
+    if pa.types.is_date(field.type):
+        return pa.array(values, pa.string()).cast(field.type)
+    return pa.array(values, field.type)
