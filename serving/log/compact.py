@@ -23,10 +23,11 @@ def merge_small_files(table: PredictionTable) -> bool:
     Raises:
         OSError: the lake takes no files now; the table stays as it is.
     """
-    schemas = table.schemas()
-    small = [file for file in schemas if table.size(file) < SMALL_BYTES]
+    small = [file for file in table.files() if table.size(file) < SMALL_BYTES]
     if len(small) < FILES_TO_MERGE:
         return False
+    schemas = table.schemas()
+    small = [file for file in small if file in schemas]
     schema = union(*schemas.values())
     with table.successor() as folder:
         last = small[-1].rpartition("/")[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlops_platform.settings import PlatformSettings
 from serving.log.publisher import Publisher, publish_command
-from serving.log.queue import LogPolicy, RecordQueue, Reservation
+from serving.log.queue import LogPolicy, RecordQueue
 from serving.log.writer import Writer
 from serving.paths import serving_paths
 
@@ -19,6 +19,7 @@ class PredictionLog:
 
     def __init__(self, folder: Path, policy: LogPolicy, publisher: Publisher | None = None) -> None:
         self._queue = RecordQueue(policy)
+        self.reserve = self._queue.reserve
         self._writer = Writer(folder, self._queue, publisher)
 
     @classmethod
@@ -55,7 +56,3 @@ class PredictionLog:
     async def stop(self) -> None:
         """Write what is queued, close the segment and have it published. Ends in bounded time, also on a full disk."""
         await asyncio.to_thread(self._writer.stop)
-
-    def reserve(self, records: int) -> Reservation:
-        """See :meth:`RecordQueue.reserve`."""
-        return self._queue.reserve(records)

@@ -23,7 +23,7 @@ from mlops_platform.online_store.hive import run_query
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import all_use_cases
 from serving.log.compact import merge_small_files
-from serving.log.records import Record, declared_rows, inferred_rows
+from serving.log.records import UNFIT, Record, declared_rows, inferred_rows
 from serving.log.schema import declared_schema, hive_columns, union
 from serving.log.segment import CLOSED, UNREADABLE, close_abandoned, read_lines
 from serving.log.table import DATABASE, PredictionTable, create_table, move_table, prediction_tables
@@ -44,7 +44,7 @@ _TABLE_MADE = "table_made"
 
 
 class Publication(NamedTuple):
-    """How many segments were published, and whether nothing is left to be done: tables merged, Hive told."""
+    """How many segments were published, and whether nothing is left to do: files are merged, Hive is told."""
 
     segments: int
     complete: bool
@@ -53,7 +53,7 @@ class Publication(NamedTuple):
 def publish(settings: PlatformSettings) -> Publication:
     """Turn every closed segment, and those of dead workers, into files of the tables.
 
-    None while another process publishes, which then finds them.
+    Does nothing while another process publishes, which then finds them.
 
     Raises:
         OSError: the lake takes no files now; what is not published stays for the next time.
@@ -78,7 +78,7 @@ def _publish_closed(folder: Path, lake: Lake) -> int:
         try:
             _publish_segment(segment, lake)
             published += 1
-        except (PlatformError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (PlatformError, *UNFIT) as error:
             _set_aside(segment, error)
     sync_folder(folder)  # a segment that came back with a power cut would be published beside its merged rows
     return published
@@ -88,7 +88,7 @@ def _publish_segment(segment: Path, lake: Lake) -> None:
     declared = {use_case.name: declared_schema(use_case) for use_case in all_use_cases()}
     try:
         _write_rows(segment, lake, lambda name, records: declared_rows(records, declared[name]), declared)
-    except (KeyError, TypeError, ValueError, ArithmeticError):
+    except UNFIT:
         # written under another spec, or for a use case that is broken or gone: the values themselves tell their types
         schemas: dict[str, set[pa.Schema]] = {}
         for name, rows in _rows(segment, lambda _, records: inferred_rows(records)):
@@ -108,8 +108,9 @@ def _write_rows(segment: Path, lake: Lake, as_rows: _AsRows, schemas: dict[str, 
         for name, rows in _rows(segment, as_rows):
             if name not in writers:
                 table = PredictionTable(lake, name)
-                schema = union(*table.schemas().values(), schemas[name])
-                widen(table, schema)
+                found = table.schemas()
+                schema = union(*found.values(), schemas[name])
+                widen(table, found, schema)
                 writers[name] = files.enter_context(table.new_file(segment.stem, schema))
             writers[name](rows)
 
@@ -138,9 +139,13 @@ def _set_aside(segment: Path, error: Exception) -> None:
     """Keep what is no record, so that it does not hold up what comes after it."""
     aside = segment.with_suffix(UNREADABLE)
     segment.rename(aside)
-    # a library's own words may repeat the values of a row
-    reason = str(error) if isinstance(error, PlatformError) else type(error).__name__
-    logger.error("segment of the prediction log not published", extra={"kept_as": str(aside), "reason": reason})
+    extra = {"kept_as": str(aside), "reason": _reason(error)}
+    logger.error("segment of the prediction log not published", extra=extra)
+
+
+def _reason(error: Exception) -> str:
+    """The error in words; a library's own may repeat the values of a row."""
+    return str(error) if isinstance(error, PlatformError | OSError) else type(error).__name__
 
 
 def _keep_tables(folder: Path, settings: PlatformSettings) -> bool:
@@ -154,7 +159,7 @@ def _keep_tables(folder: Path, settings: PlatformSettings) -> bool:
             table.remove_old_folders()
         except (OSError, pa.ArrowException, PlatformError) as error:
             complete = False
-            logger.warning("prediction table not kept up", extra={"table": table.name, "reason": str(error)})
+            logger.warning("prediction table not kept up", extra={"table": table.name, "reason": _reason(error)})
     return complete
 
 

@@ -12,7 +12,7 @@ from serving.log.segment import CLOSED
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 300.0
+_LONGEST_PAUSE = 60.0
 
 
 def publish_command(settings: PlatformSettings) -> list[str]:
@@ -40,8 +40,7 @@ class Publisher:
 
     def segment_closed(self) -> None:
         """There is something to publish now."""
-        if self.failure is None:
-            self._next_look = 0.0
+        self._next_look = 0.0
 
     def keep_up(self) -> None:
         """See how the last publication ended, and start the next one where there is something to publish.

@@ -42,6 +42,8 @@ class RecordQueue:
     def __init__(self, policy: LogPolicy) -> None:
         self.policy = policy
         self.dropped = 0
+        self._limit = policy.queue_limit
+        self._before_answers = policy.bound_seconds == 0
         self._lines: deque[bytes] = deque()
         self._reserved = 0
         self._accepted = 0
@@ -60,7 +62,7 @@ class RecordQueue:
         Raises:
             Problem: 503 where there is no room and the policy is ``refuse``.
         """
-        if self.queued + records > self.policy.queue_limit:
+        if self._reserved + self._accepted - self._settled + records > self._limit:
             if self.policy.overflow == "refuse":
                 raise _not_recorded()
             self.dropped += records
@@ -75,13 +77,14 @@ class RecordQueue:
         if not room or not lines:
             return
         self._accepted += len(lines)
-        if not self.policy.bound_seconds:
+        if self._before_answers:
             reservation.future = asyncio.get_running_loop().create_future()
             # before its lines, which may be on disk before the next step
             self._waiting.append(_Waiting(self._accepted, len(lines), reservation.future))
-        self._lines.extend(lines)
-        if not self.policy.bound_seconds:
+            self._lines.extend(lines)
             self._wake.set()
+        else:
+            self._lines.extend(lines)
 
     def wake(self) -> None:
         """End the writer's wait."""
@@ -101,10 +104,10 @@ class RecordQueue:
 
     def failed(self, lines: list[bytes]) -> None:
         """The lines are not on disk. Those of given answers stay, in order; an answer that waits for them is told."""
-        if self.policy.bound_seconds:
-            self._lines.extendleft(reversed(lines))
-        else:
+        if self._before_answers:
             self._settle(len(lines), on_disk=False)
+        else:
+            self._lines.extendleft(reversed(lines))
 
     def _settle(self, records: int, *, on_disk: bool) -> None:
         self._settled += records
@@ -145,7 +148,7 @@ class Reservation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, _error: object, _traceback: object) -> None:
         if failed is not None:
             self.lines.clear()
         self._queue.fill(self)

@@ -6,6 +6,7 @@ are seconds since 1970.
 
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,10 @@ from mlops_platform.use_case.spec import UseCase
 from serving.log.schema import record_schema
 
 Record = dict[str, Any]
+UNFIT = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, pa.ArrowException)
+"""What making a row of a record raises, where the record does not fit."""
 MEMBERS = frozenset(record_schema(pa.string(), []).names)
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _PARSERS: dict[str, tuple[Callable[[Any], int | float], ...]] = {"int": (int, float), "double": (float,)}
 
 
@@ -24,7 +28,7 @@ def declared_rows(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
     """The records as rows of this schema.
 
     Raises:
-        KeyError, TypeError, ValueError: a record has other members, or values of other types.
+        UNFIT: a record has other members, or values of other types.
     """
     names = {field.name for field in schema.field("features").type}
     for record in records:
@@ -38,7 +42,7 @@ def inferred_rows(records: Sequence[Record]) -> pa.Table:
     """The records as rows of the types that their values have. A feature without any value is left out.
 
     Raises:
-        KeyError, TypeError, ValueError: what is there is no record, or a feature has values that do not go together.
+        UNFIT: what is there is no record, or a feature has values that do not go together.
     """
     features = pa.array([record["features"] for record in records])
     members = [(field.name, _narrowest(features.field(field.name))) for field in features.type]
@@ -77,7 +81,7 @@ def _id_type(ids: Sequence[str | None]) -> pa.DataType:
     known = [one for one in ids if one is not None]
     if not known:
         return pa.null()
-    return pa.int64() if all(one.lstrip("-").isdecimal() and str(int(one)) == one for one in known) else pa.string()
+    return pa.int64() if all(map(_WHOLE_NUMBER.fullmatch, known)) else pa.string()
 
 
 def _narrowest(values: pa.Array) -> pa.DataType:

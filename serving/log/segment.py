@@ -83,6 +83,7 @@ def _locked_file(folder: Path) -> tuple[Path, int]:
                 return path, descriptor
         except BaseException:
             os.close(descriptor)
+            path.unlink(missing_ok=True)
             raise
         os.close(descriptor)  # a publication took it for abandoned before it was locked
 

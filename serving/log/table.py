@@ -156,7 +156,8 @@ class PredictionTable:
 
 def prediction_tables(lake: Lake) -> list[PredictionTable]:
     """The tables of all use cases that have one, also of those that are gone."""
-    return [PredictionTable(lake, name) for name in lake.folders(DATABASE)]
+    tables = [PredictionTable(lake, name) for name in lake.folders(DATABASE)]  # each lies below the database
+    return [table for table in tables if table.files()]
 
 
 def create_table(table: PredictionTable, schema: pa.Schema, database_location: str) -> list[str]:

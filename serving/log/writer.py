@@ -60,20 +60,21 @@ class Writer:
             if self._segment is not None and self._is_old(self._segment):
                 self._attempt("close a segment of", partial(self._close, self._segment))
             if self._publisher is not None:
-                self._attempt("have published", self._publisher.keep_up)
+                self._attempt("publish", self._publisher.keep_up)
         if self._segment is not None:
             self._attempt("close a segment of", partial(self._close, self._segment))
             if self._publisher is not None:
-                self._attempt("have published", self._publisher.start)
+                self._attempt("publish", self._publisher.start)
 
     def _attempt(self, what: str, step: Callable[[], None]) -> bool:
         try:
             step()
         except Exception as error:  # a bug must not end the thread either
-            if what not in self._failures:
-                logger.exception("prediction log: cannot %s its folder", what)
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-            self._failures[what] = f"cannot {what} {self._folder}: {reason}"
+            failure = f"cannot {what} {self._folder}: {reason}"
+            if self._failures.get(what) != failure:
+                logger.exception("prediction log: %s", failure)
+            self._failures[what] = failure
             return False
         self._failures.pop(what, None)
         return True

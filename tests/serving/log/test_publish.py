@@ -81,7 +81,16 @@ def test_a_large_segment_is_published_in_row_groups(
     assert log.request_ids() == ["r0", "r1", "r2", "r3", "r4"]
 
 
-@pytest.mark.parametrize("broken", [b"no json\n", b'{"use_case":"gone"}\n', b'{"use_case":"credit_risk"}\n'])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"no json\n",
+        b"[]\n",
+        b'{"use_case":"gone"}\n',
+        b'{"use_case":"credit_risk"}\n',
+        b'{"use_case":"credit_risk","features":null}\n',
+    ],
+)
 def test_a_segment_that_cannot_be_published_is_kept_and_holds_nothing_up(
     log: InstalledLog,
     credit_risk: UseCase,
@@ -98,6 +107,16 @@ def test_a_segment_that_cannot_be_published_is_kept_and_holds_nothing_up(
     assert (log.folder / "1-a.unreadable").read_bytes() == content
     assert log.table.files() == ["predictions/credit_risk/online/2-b.parquet"]
     assert "segment of the prediction log not published" in caplog.text
+
+
+def test_other_predictions_of_a_use_case_are_left_alone(log: InstalledLog, credit_risk: UseCase) -> None:
+    scores = log.settings.lake_root / "predictions" / "titanic" / "batch" / "scores.parquet"
+    scores.parent.mkdir(parents=True)
+    scores.write_bytes(b"scores")
+    log.close_segment("1-a", record_of(credit_risk, "wanted"))
+    assert log.publish().segments == 1
+    assert [record["request_id"] for record in find(log.settings, "wanted")] == ["wanted"]
+    assert scores.read_bytes() == b"scores"
 
 
 def test_a_segment_that_comes_back_after_its_publication_doubles_nothing(
