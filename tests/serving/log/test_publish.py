@@ -1,6 +1,7 @@
 """Closed segments become files of the Hive table, whatever became of their use case's spec meanwhile."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from mlops_platform.files import write_text
 from mlops_platform.lake.lake import Lake
+from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import Feature, UseCase
 from serving.log.publish import Publication
 from serving.log.schema import declared_schema
@@ -264,6 +267,57 @@ def test_records_of_the_spec_before_are_published_with_all_that_they_hold(
     ]
     assert [path.name for path in log.folder.glob("*.unreadable")] == ["1-a.unreadable"]
     assert [record["features"]["age"] for record in find(log.settings, "long before")] == [31]
+
+
+class _Killed(BaseException):
+    """What a process that was killed does: nothing more."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let this many changes of files happen, and none after them."""
+    left = iter(range(step))
+
+    def until_killed(change: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*arguments: Any, **options: Any) -> Any:
+            if next(left, None) is None:
+                raise _Killed
+            return change(*arguments, **options)
+
+        return changed
+
+    for owner, name in ((Lake, "add"), (Lake, "put"), (Lake, "delete"), (Path, "unlink"), (Path, "rename")):
+        monkeypatch.setattr(owner, name, until_killed(getattr(owner, name)))
+    monkeypatch.setattr("serving.log.publish.write_text", until_killed(write_text))
+
+
+def test_a_publication_that_is_killed_at_any_step_loses_and_doubles_nothing(
+    settings: PlatformSettings, specs: list[UseCase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that widens a column, publishes two segments and merges files; the next one does what is left."""
+    monkeypatch.setattr("serving.log.publish.run_query", lambda *_: [])
+    monkeypatch.setattr("serving.log.compact.FILES_TO_MERGE", 3)
+    killed = 0
+    while True:
+        log = InstalledLog(settings.model_copy(update={"state_dir": settings.state_dir / str(killed)}))
+        declare(monkeypatch, specs[0])
+        log.close_segment("0-a", record_of(specs[0], "old"))
+        log.publish()
+        declare(monkeypatch, specs[1])
+        for number in (1, 2):
+            log.close_segment(f"{number}-a", record_of(specs[1], f"new{number}"))
+        try:
+            with monkeypatch.context() as patched:
+                kill_at(patched, killed)
+                log.publish()
+            break
+        except _Killed:
+            killed += 1
+        assert [len(find(log.settings, wanted)) for wanted in ("old", "new1", "new2")] == [1, 1, 1]
+        assert log.publish().complete
+        assert sorted(log.request_ids()) == ["new1", "new2", "old"]
+        assert [path.name for path in log.folder.glob("*.jsonl")] == []
+    assert killed > 15
+    assert log.table.folder == "predictions/credit_risk/online-2"
 
 
 def test_a_use_case_that_is_gone_is_published_and_found(
