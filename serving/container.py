@@ -12,8 +12,8 @@ from mlops_platform.models import manifest as model_manifest
 from mlops_platform.models.manifest import MANIFEST_FILE, ModelManifest
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import get_use_case
+from serving.follow.last_good import LastGoodFile
 from serving.follow.model_copies import ModelCopies
-from serving.follow.registry import CHAMPION
 from serving.model import Registration
 from serving.paths import serving_paths
 
@@ -36,9 +36,10 @@ def adopt_model(settings: PlatformSettings, model: Path = MODEL) -> dict[str, st
     use_case = get_use_case(ModelManifest.model_validate_json(path.read_bytes()).use_case)
     digest = model_manifest.manifest_sha256(model)
     model_manifest.verify(model, use_case, digest)
-    copies = ModelCopies(use_case, serving_paths(settings).models(use_case.name))
-    copies.adopt(model, Registration(VERSION, digest, dt.datetime.now(dt.UTC)))
-    copies.note(CHAMPION, VERSION)
+    paths, name = serving_paths(settings), use_case.name
+    registration = Registration(version=VERSION, manifest_sha256=digest, registered_at=dt.datetime.now(dt.UTC))
+    ModelCopies(use_case, paths.models(name)).adopt(model, registration)
+    LastGoodFile(paths.last_good(name), paths.models(name), paths.snapshots(name)).note(None, registration, None)
     return {
         "MLOPS_BIND_ADDRESS": "0.0.0.0",  # noqa: S104 - the container's, for whoever may reach it
         "MLOPS_SERVING_PORT": str(PORT),

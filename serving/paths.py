@@ -18,6 +18,9 @@ class ServingPaths:
     def snapshots(self, use_case: str) -> Path:
         return self.root / "snapshots" / use_case
 
+    def last_good(self, use_case: str) -> Path:
+        return self.root / "last_good" / f"{use_case}.json"
+
     def routing(self, use_case: str) -> Path:
         return self.root / "routing" / f"{use_case}.json"
 

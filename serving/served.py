@@ -35,6 +35,8 @@ class Served:
     champion: ServedModel | None = None
     challenger: ServedModel | None = None
     routing: Routing = field(default_factory=Routing)
+    checked_at: dt.datetime | None = None
+    """When it was last known that there is no newer data; None where that is not known."""
 
     @property
     def lacking(self) -> str | None:
@@ -55,7 +57,7 @@ class Served:
         return "challenger" if zlib.crc32(b"routing:" + entity_id.encode()) < share * _BUCKETS else "champion"
 
     def stale(self, now: float) -> bool:
-        """The snapshot was made longer ago than the use case allows."""
+        """It is longer ago than the use case allows that the snapshot was known to have all that there is."""
         return now > self.stale_from
 
     @cached_property
@@ -63,7 +65,8 @@ class Served:
         """Seconds since 1970 at which the snapshot becomes stale."""
         if self.snapshot is None:
             return float("inf")
-        return (self.snapshot.created_at + dt.timedelta(days=self.use_case.stale_after_days)).timestamp()
+        known = max(self.snapshot.created_at, self.checked_at or self.snapshot.created_at)
+        return (known + dt.timedelta(days=self.use_case.stale_after_days)).timestamp()
 
     @cached_property
     def background(self) -> list[Mapping[str, FeatureValue]]:

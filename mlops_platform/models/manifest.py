@@ -72,6 +72,7 @@ class ModelManifest(BaseModel):
     run_id: str
     snapshot: str
     spec_hash: Sha256
+    transform: Sha256 | None = None
     features: tuple[str, ...]
     label: str
     threshold: Annotated[float, Field(ge=0, le=1)]

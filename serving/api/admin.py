@@ -11,9 +11,8 @@ from mlops_platform.files import write_json
 from mlops_platform.models.routing import Routing
 from serving.api import answers
 from serving.api.responses import READS, Responses, json_response, problem_response
-from serving.follow.registry import CHAMPION
+from serving.follow.use_case import NoEarlierChampion
 from serving.log.searcher import search_log
-from serving.predict.replay import replay
 from serving.problems import Problem
 from serving.runtime import Runtime
 
@@ -39,18 +38,13 @@ def admin_routes(runtime: Runtime) -> APIRouter:
     @router.post("/{use_case}/rollback", responses=RESPONSES, summary="Make an earlier version the champion again")
     async def rollback(use_case: str, body: RollbackRequest | None = None) -> dict[str, str | None]:
         _require(runtime, use_case)
-        copies = runtime.copies[use_case]
-        target = body.version if body and body.version else copies.before(CHAMPION)
-        if target is None:
-            raise Problem(409, "no-earlier-champion", f"{use_case} had no champion before the present one")
-        before = runtime.served[use_case].champion
         try:
-            await copies.fetch(target, runtime.registry)
+            found = await runtime.followers[use_case].roll_back(body.version if body else None)
+        except NoEarlierChampion as error:
+            raise Problem(409, "no-earlier-champion", error.what) from None
         except ModelError as error:
-            raise Problem(409, "version-refused", f"version {target} of {use_case}: {error}") from None
-        await runtime.registry.set_alias(use_case, CHAMPION, target)
-        await runtime.follow_models()
-        return {"use_case": use_case, "champion": target, "before": before.version if before else None}
+            raise Problem(409, "version-refused", str(error)) from None
+        return {"use_case": use_case, "champion": found.champion, "before": found.before}
 
     @router.get("/{use_case}/routing", responses=RESPONSES, summary="Who answers")
     async def routing(use_case: str) -> Routing:
@@ -61,7 +55,7 @@ def admin_routes(runtime: Runtime) -> APIRouter:
     async def set_routing(use_case: str, body: Routing) -> Routing:
         _require(runtime, use_case)
         await asyncio.to_thread(write_json, runtime.paths.routing(use_case), body.model_dump())
-        runtime.follow_routing(use_case)
+        await runtime.followers[use_case].follow_routing()
         return body
 
     @router.get("/replay/{request_id}", responses=RESPONSES, summary="Give a logged answer again and compare")
@@ -69,7 +63,7 @@ def admin_routes(runtime: Runtime) -> APIRouter:
         records = await search_log(runtime.settings, request_id)
         if not records:
             raise Problem(404, "unknown-request", f"the prediction log has no request {request_id}")
-        return json_response(answers.dump(await replay(runtime, request_id, records)))
+        return json_response(answers.dump(await runtime.replay.answer(request_id, records)))
 
     return router
 

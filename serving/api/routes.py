@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.models.registry import RegistryDown
 from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
 from mlops_platform.use_case.spec import UseCase
 from serving.api import answers
@@ -33,7 +34,6 @@ from serving.api.responses import (
     request_id_of,
 )
 from serving.api.schemas import ModelCard, Schemas
-from serving.follow.registry import RegistryDown
 from serving.predict import explain as explaining
 from serving.predict.predictor import Asked, look_up
 from serving.problems import MEDIA_TYPE, Problem, overloaded, unknown_id

@@ -3,86 +3,79 @@
 A version that cannot be loaded is refused: what was loaded goes on, and the reason is kept for ``/readyz``.
 """
 
-import asyncio
 import logging
 import time
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from mlops_platform.errors import ModelError
+from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.use_case.spec import UseCase
-from serving.follow.model_copies import ModelCopies
-from serving.follow.registry import CHAMPION, ModelRegistry
-from serving.model import ServedModel
+from serving.follow.model_copies import ModelCopies, registration_of
+from serving.model import Registration, ServedModel
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 15.0
+_ASK_AGAIN_SECONDS = 15.0
+"""After so long a version that was asked for already is asked for again: one that was refused may be whole by now, and
+a registry that was reset may have another model of the same number."""
 
 
 class ModelFollower:
-    """The model behind one alias."""
+    """The model behind one alias. Used by one thread at a time."""
 
     def __init__(self, use_case: UseCase, alias: str, registry: ModelRegistry, copies: ModelCopies) -> None:
         self._use_case = use_case
         self._alias = alias
         self._registry = registry
         self._copies = copies
-        self._refused_version: str | None = None
-        self._retry_at = 0.0
-        self.loaded: ServedModel | None = None
+        self._asked: str | None = None
+        self._ask_again_at = 0.0
+        self.newest: ServedModel | None = None
+        """The last one that was loaded."""
         self.refused: str | None = None
 
-    async def follow(self, version: str | None) -> bool:
-        """Make this version of the registry the loaded one. Returns whether ``loaded`` changed.
+    def follow(self, version: str | None) -> None:
+        """Take in the version that the alias stands for now, None if it stands for none.
 
         Raises:
             RegistryDown: the registry did not answer.
         """
         if version is None:
-            return self._forget()
-        if self.loaded is not None and version == self.loaded.version:
-            self.refused = self._refused_version = None
-            return False
-        if version == self._refused_version and time.monotonic() < self._retry_at:
-            return False
-        try:
-            self.loaded = await self._copies.fetch(version, self._registry)
-            await asyncio.to_thread(self._copies.note, self._alias, version)
-        except (ModelError, ValidationError, OSError) as error:
-            self._refuse(version, error)
-            return False
-        self.refused = self._refused_version = None
-        logger.info("model loaded", extra=self._about(version))
-        return True
+            self._forget()
+        elif version != self._asked or time.monotonic() >= self._ask_again_at:
+            self._ask_for(version)
+            self._asked, self._ask_again_at = version, time.monotonic() + _ASK_AGAIN_SECONDS
 
-    def last_good(self) -> bool:
-        """Load the model that was kept last. Returns whether there was one fit to serve."""
-        version = self._copies.noted(self._alias)
-        if version is None:
-            return False
+    def load_kept(self, registration: Registration) -> None:
+        """Take in a model of which a copy was kept, without asking the registry."""
         try:
-            self.loaded = self._copies.load(version)
-        except (ModelError, OSError) as error:
-            self._refuse(version, error)
-            return False
-        logger.info("model loaded from its last good copy", extra=self._about(version))
-        return True
+            self.newest = self._copies.load(registration)
+        except (ModelError, OSError, SyntaxError) as error:
+            self._refuse(registration.version, error)
 
-    def _forget(self) -> bool:
+    def _ask_for(self, version: str) -> None:
+        try:
+            registered = self._registry.version(self._use_case.name, version)
+            registration = registration_of(registered)
+            if self.newest is None or self.newest.registration.manifest_sha256 != registration.manifest_sha256:
+                self.newest = self._copies.fetch(registered, self._registry)
+            elif self.newest.registration != registration:  # the same model, registered anew
+                self.newest = replace(self.newest, registration=registration)
+        except (ModelError, ValidationError, OSError, SyntaxError) as error:
+            self._refuse(version, error)
+        else:
+            self.refused = None
+
+    def _forget(self) -> None:
         # a champion is never given up for nothing: its alias may be gone by mistake
-        if self._alias == CHAMPION or self.loaded is None:
-            return False
-        self.loaded = self.refused = None
-        self._copies.note(self._alias, None)
-        return True
+        if self._alias != CHAMPION:
+            self.newest = self.refused = self._asked = None
 
     def _refuse(self, version: str, error: Exception) -> None:
-        self.refused = f"version {version} was refused: {error}"
-        if version != self._refused_version:
-            logger.error("model refused", extra=self._about(version) | {"reason": str(error)})
-        self._refused_version = version
-        self._retry_at = time.monotonic() + _RETRY_SECONDS
-
-    def _about(self, version: str) -> dict[str, str]:
-        return {"use_case": self._use_case.name, "alias": self._alias, "model_version": version}
+        reason = f"version {version} was refused: {error}"
+        if reason != self.refused:
+            about = {"use_case": self._use_case.name, "alias": self._alias, "model_version": version}
+            logger.error("model refused", extra={**about, "reason": str(error)})
+        self.refused = reason

@@ -1,107 +1,142 @@
-"""Follows the published snapshot of a use case, and keeps the last good one beside the service.
+"""Follows the published snapshot of a use case, in a verified copy that is kept beside the service.
 
-The kept copy is a hard link where the lake lies on the same file system, so it costs nothing; the service then needs
-the lake neither to go on nor to start again.
+The copy costs no room where the lake lies on the same file system; with it the service needs the lake neither to go on
+nor to start again.
 """
 
-import os
+import datetime as dt
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from pydantic import SecretStr
 
 from mlops_platform.errors import PlatformError, SnapshotError
-from mlops_platform.files import link_or_copy, write_text
+from mlops_platform.files import file_sha256, locked, locked_if_free
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.redis_first import RedisFirst, open_redis
 from mlops_platform.use_case.spec import UseCase
+from serving.follow.pairing import OpenSnapshot, computed_otherwise
 from serving.served import ServedStore
 
+_LOCK = ".lock"
 _REMEDY = "run the features DAG again; the snapshot before goes on answering"
-
-Opened = tuple[ServedStore, SnapshotManifest]
 
 
 class SnapshotFollower:
-    """``poll`` is called again and again, from one thread at a time. ``redis`` is where lookups go first, if set."""
+    """Used by one thread at a time.
+
+    Args:
+        kept: the folder of the copies.
+        redis: where lookups go first, if set.
+    """
 
     def __init__(self, use_case: UseCase, lake: Lake, kept: Path, redis: SecretStr | None) -> None:
         self._use_case = use_case
         self._redis = redis
         self._lake = lake
         self._snapshots = Snapshots(lake, use_case.name)
-        self._pointer = self._snapshots.folder / "current.json"
         self._kept = kept
-        self._seen: tuple[int, int, int] | None = None
+        # a file can be open only once in a process: what is still in use is used again
+        self._open: WeakValueDictionary[Path, ServedStore] = WeakValueDictionary()
+        self.newest: OpenSnapshot | None = None
+        """The last one that was opened."""
+        self.published: SnapshotManifest | None = None
+        """What the lake names, fit to be opened or not."""
+        self.checked_at: dt.datetime | None = None
+        """When it was last known that there is no newer data than in the published one."""
         self.refused: str | None = None
 
-    def poll(self) -> Opened | None:
-        """The newly published snapshot, opened and kept; None where nothing changed or the new one is refused."""
-        mark = self._mark()
-        if mark is None or mark == self._seen:
-            return None
+    def poll(self) -> None:
+        """Take in what is published now. One that cannot be served is refused, and tried again at the next poll."""
         try:
-            manifest = self._snapshots.current()
-            if manifest is None:
-                return None
-            opened = self._open(self._lake.root / manifest.online_path, manifest)
-            self._keep(self._lake.root / manifest.online_path, manifest)
-        except (PlatformError, OSError) as error:
-            # not marked as seen: it is tried again, for it may be the lake that is half there
+            self.published = self._snapshots.current()
+            self.checked_at = self._snapshots.checked_at()
+            if self.published is None:
+                return
+            if self.newest is None or self.newest.manifest != self.published:
+                self.newest = self._opened(self.published)
+        except (PlatformError, OSError, ValueError, SyntaxError) as error:
             self.refused = str(error)
-            return None
-        self._seen = mark
-        self.refused = None
-        return opened
+        else:
+            self.refused = None
 
-    def last_good(self) -> Opened | None:
-        """The snapshot that was kept last, None where there is none fit to serve."""
+    def open_kept(self, manifest: SnapshotManifest) -> None:
+        """Take in a snapshot of which a copy was kept, without asking the lake. One that is not fit is refused."""
         try:
-            manifest = SnapshotManifest.model_validate_json(self._kept_pointer.read_text(encoding="utf-8"))
-            return self._open(self._kept_file(manifest), manifest)
-        except (OSError, ValueError, PlatformError):
-            return None
+            if not self._copy_of(manifest).is_file():
+                raise SnapshotError(f"no copy of snapshot {manifest.snapshot} was kept", remedy=_REMEDY)
+            self.newest = self._opened(manifest)
+        except (PlatformError, OSError, SyntaxError) as error:
+            self.refused = str(error)
 
-    @property
-    def _kept_pointer(self) -> Path:
-        return self._kept / "current.json"
+    def keep_only(self, manifest: SnapshotManifest | None) -> None:
+        """Remove the copies of all snapshots but this one and the newest."""
+        staying = {self._copy_of(one) for one in (manifest, self.newest and self.newest.manifest) if one is not None}
+        with locked_if_free(self._kept / _LOCK) as free:
+            # what a worker that was killed had begun to copy goes too: its name has more after it
+            for copy in self._kept.glob("*.lmdb*") if free else ():
+                if copy not in staying:
+                    copy.unlink(missing_ok=True)
 
-    def _kept_file(self, manifest: SnapshotManifest) -> Path:
+    def _copy_of(self, manifest: SnapshotManifest) -> Path:
         return self._kept / f"{manifest.snapshot}.{manifest.attempt}.lmdb"
 
-    def _mark(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._pointer.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+    def _opened(self, manifest: SnapshotManifest) -> OpenSnapshot:
+        check_definition(manifest, self._use_case)
+        copy = self._copy_of(manifest)
+        store = self._open.get(copy)
+        if store is None:
+            store = self._open_store(copy, manifest)
+            self._open[copy] = store
+        return OpenSnapshot(manifest, store)
 
-    def _open(self, file: Path, manifest: SnapshotManifest) -> Opened:
-        if manifest.spec_hash != self._use_case.spec_hash:
-            raise SnapshotError(
-                f"snapshot {manifest.snapshot} was made for another version of the spec of {self._use_case.name}",
-                remedy=_REMEDY,
-            )
-        store = EmbeddedStore(file, manifest.snapshot)
+    def _open_store(self, copy: Path, manifest: SnapshotManifest) -> ServedStore:
+        with locked(self._kept / _LOCK):
+            if not copy.is_file() or manifest.online_sha256 not in (None, file_sha256(copy)):
+                self._lake.local_copy(manifest.online_path, copy, manifest.online_sha256)
+        store = EmbeddedStore(copy, manifest.snapshot)
         if len(store) != manifest.entities:
             raise SnapshotError(
-                f"{file} holds {len(store)} entities, its manifest says {manifest.entities}", remedy=_REMEDY
+                f"the online store of snapshot {manifest.snapshot} holds {len(store)} entities, its manifest says "
+                f"{manifest.entities}",
+                remedy=_REMEDY,
             )
+        self._check_features(store)
         if self._redis is None:
-            return store, manifest
-        return RedisFirst(store, partial(open_redis, self._redis, manifest)), manifest
+            return store
+        return RedisFirst(store, partial(open_redis, self._redis, manifest))
 
-    def _keep(self, file: Path, manifest: SnapshotManifest) -> None:
-        target = self._kept_file(manifest)
-        self._kept.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            draft = target.with_name(f".{target.name}.{os.getpid()}")
-            draft.unlink(missing_ok=True)
-            link_or_copy(file, draft)
-            draft.replace(target)
-        write_text(self._kept_pointer, manifest.model_dump_json() + "\n")
-        for old in self._kept.glob("*.lmdb"):
-            if old != target:
-                old.unlink(missing_ok=True)
+    def _check_features(self, store: EmbeddedStore) -> None:
+        """The spec's features, in its order: an old manifest says nothing of them."""
+        for found in store.sample(1):
+            row = store.get(found)
+            names = () if row is None else tuple(row.features)
+            if names != self._use_case.feature_names:
+                raise SnapshotError(
+                    f"snapshot {store.snapshot} has the features {', '.join(names)}; the spec of {self._use_case.name} "
+                    f"says {', '.join(self._use_case.feature_names)}",
+                    remedy=_REMEDY,
+                )
+
+
+def check_definition(manifest: SnapshotManifest, use_case: UseCase) -> None:
+    """See that a snapshot's features are defined and computed as the use case's are now.
+
+    Raises:
+        SnapshotError: they are not.
+    """
+    if manifest.transform is None:  # of before there was one, when the spec's digest had another formula, too
+        return
+    if manifest.spec_hash != use_case.spec_hash:
+        raise SnapshotError(
+            f"snapshot {manifest.snapshot} was made for another version of the spec of {use_case.name}", remedy=_REMEDY
+        )
+    if computed_otherwise(manifest.transform, use_case):
+        raise SnapshotError(
+            f"the features of snapshot {manifest.snapshot} were computed by another version of "
+            f"use_cases/{use_case.name}/features.py",
+            remedy=_REMEDY,
+        )

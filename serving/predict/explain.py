@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
+from mlops_platform.models.scorer import Row
 from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.use_case.spec import UseCase
-from serving.model import Row, ServedModel
+from serving.model import ServedModel
 from serving.predict.predictor import Asked, Prediction
 from serving.predict.scoring import DECIMALS
 from serving.served import Served
@@ -36,7 +37,7 @@ def explain(
         for chosen in coalitions
         for other in background
     ]
-    scores = model.compiled.probabilities(mixed)
+    scores = model.scorer.probabilities(mixed)
     size = len(background)
     value = {chosen: sum(scores[at * size : (at + 1) * size]) / size for at, chosen in enumerate(coalitions)}
     shares = _exact(names, value) if len(names) <= MOST_EXACT else _averaged(names, value)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from mlops_platform.models.scorer import Row
 from serving.log.prediction_log import PredictionLog
-from serving.model import Row, ServedModel
+from serving.model import ServedModel
 from serving.observe.metrics import Metrics
 from serving.predict.scoring import Scoring
 from serving.problems import Problem, not_ready, unknown_id

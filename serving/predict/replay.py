@@ -1,88 +1,112 @@
 """Gives a logged answer again, from the snapshot and the model that gave it."""
 
 import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from mlops_platform.errors import ModelError, PlatformError
+from mlops_platform.errors import PlatformError
+from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
-from mlops_platform.online_store.protocol import FeatureRow, FeatureValue
+from mlops_platform.online_store.protocol import FeatureRow
 from serving.model import ServedModel
 from serving.predict.scoring import DECIMALS
 from serving.problems import Problem
-from serving.runtime import Runtime
+from serving.served import Served, ServedStore
+
+Record = Mapping[str, Any]
+"""One prediction as the log has it, by the columns of its table."""
 
 
-async def replay(runtime: Runtime, request_id: str, records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each record's answer beside what the stored snapshot and model say now.
+class Replay:
+    """Answers from what was served then.
 
-    ``features_from`` is ``log`` for rows that a caller gave and for a snapshot that is no longer kept.
-
-    Raises:
-        Problem: 409 where the model of the time is to be had no more.
+    Args:
+        served: what is served now, by use case.
+        model_of: the model of a use case and a version, or a PlatformError; takes time.
+        scratch: a folder for copies of snapshots that are served no more.
     """
-    return {"request_id": request_id, "answers": [await _again(runtime, record) for record in records]}
+
+    def __init__(
+        self,
+        served: Mapping[str, Served],
+        lake: Lake,
+        model_of: Callable[[str, str], ServedModel],
+        scratch: Path,
+    ) -> None:
+        self._served = served
+        self._lake = lake
+        self._model_of = model_of
+        self._scratch = scratch
+        # a file can be open only once in a process
+        self._old_stores = asyncio.Lock()
+
+    async def answer(self, request_id: str, records: Sequence[Record]) -> dict[str, Any]:
+        """The records of one request, each with its answer beside what the stored snapshot and model say now.
+
+        ``features_from`` is ``log`` for rows that a caller gave and for a snapshot that is no longer kept.
+
+        Raises:
+            Problem: 409 where the model of the time is to be had no more.
+        """
+        for name in {record["use_case"] for record in records} - self._served.keys():
+            raise Problem(409, "replay-impossible", f"there is no use case {name} any more")
+        rows = await self._rows(records)
+        answers = [await self._again(record, row) for record, row in zip(records, rows, strict=True)]
+        return {"request_id": request_id, "answers": answers}
+
+    async def _again(self, record: Record, row: FeatureRow | None) -> dict[str, Any]:
+        name, version = record["use_case"], record["model_version"]
+        features, source = (record["features"], "log") if row is None else (row.features, "snapshot")
+        try:
+            model = await asyncio.to_thread(self._model_of, name, version)
+        except PlatformError as error:
+            raise Problem(409, "replay-impossible", f"version {version} of {name}: {error}") from None
+        probability = round((await asyncio.to_thread(model.scorer.probabilities, [features]))[0], DECIMALS)
+        recorded = {"prediction": record["label"], "probability": record["score"]}
+        replayed = {"prediction": model.label(probability), "probability": probability}
+        return {
+            "use_case": name,
+            "position": record["position"],
+            "id": record["id"],
+            "variant": record["variant"],
+            "served": record["served"],
+            "model_version": version,
+            "snapshot": record["snapshot"],
+            "features_from": source,
+            "recorded": recorded,
+            "replayed": replayed,
+            "same": recorded == replayed,
+        }
+
+    async def _rows(self, records: Sequence[Record]) -> list[FeatureRow | None]:
+        """The rows of the records' snapshot, which is one; None for a record without an id, or a row that is gone."""
+        use_case, snapshot = records[0]["use_case"], records[0]["snapshot"]
+        ids = [record["id"] for record in records]
+        store = self._served[use_case].store
+        if snapshot is None or not any(ids):
+            return [None] * len(records)
+        if store is not None and store.snapshot == snapshot:
+            return _look_up(store, ids)
+        async with self._old_stores:
+            return await asyncio.to_thread(self._old_rows, use_case, snapshot, ids)
+
+    def _old_rows(self, use_case: str, snapshot: str, ids: Sequence[str | None]) -> list[FeatureRow | None]:
+        """From a snapshot that is kept but no longer served."""
+        copy = self._scratch / f"replay-{os.getpid()}.lmdb"
+        try:
+            manifest = Snapshots(self._lake, use_case).get(snapshot)
+            self._lake.local_copy(manifest.online_path, copy, manifest.online_sha256)
+            with contextlib.closing(EmbeddedStore(copy, snapshot)) as store:
+                return _look_up(store, ids)
+        except PlatformError:
+            return [None] * len(ids)
+        finally:
+            copy.unlink(missing_ok=True)
 
 
-async def _again(runtime: Runtime, record: dict[str, Any]) -> dict[str, Any]:
-    name, version = record["use_case"], record["model_version"]
-    if name not in runtime.use_cases:
-        raise Problem(409, "replay-impossible", f"there is no use case {name} any more")
-    features, source = await _features(runtime, record)
-    model = await _model(runtime, name, version)
-    probability = round((await asyncio.to_thread(model.compiled.probabilities, [features]))[0], DECIMALS)
-    recorded = {"prediction": record["label"], "probability": record["score"]}
-    replayed = {"prediction": model.label(probability), "probability": probability}
-    return {
-        "use_case": name,
-        "position": record["position"],
-        "id": record["id"],
-        "variant": record["variant"],
-        "served": record["served"],
-        "model_version": version,
-        "snapshot": record["snapshot"],
-        "features_from": source,
-        "recorded": recorded,
-        "replayed": replayed,
-        "same": recorded == replayed,
-    }
-
-
-async def _features(runtime: Runtime, record: dict[str, Any]) -> tuple[dict[str, FeatureValue], str]:
-    row = None
-    if record["id"] is not None and record["snapshot"] is not None:
-        store = runtime.served[record["use_case"]].store
-        if store is not None and store.snapshot == record["snapshot"]:
-            row = store.get(record["id"])
-        else:
-            async with runtime.old_stores:
-                row = await asyncio.to_thread(_old_row, runtime, record)
-    return (record["features"], "log") if row is None else (row.features, "snapshot")
-
-
-def _old_row(runtime: Runtime, record: dict[str, Any]) -> FeatureRow | None:
-    """From a snapshot that is kept but no longer served; None where it is not kept."""
-    try:
-        manifest = Snapshots(runtime.lake, record["use_case"]).get(record["snapshot"])
-        store = EmbeddedStore(runtime.lake.root / manifest.online_path, manifest.snapshot)
-    except PlatformError:
-        return None
-    try:
-        return store.get(record["id"])
-    finally:
-        store.close()
-
-
-async def _model(runtime: Runtime, name: str, version: str) -> ServedModel:
-    served = runtime.served[name]
-    for loaded in (served.champion, served.challenger):
-        if loaded is not None and loaded.version == version:
-            return loaded
-    try:
-        return await asyncio.to_thread(runtime.copies[name].load, version)
-    except ModelError:
-        pass
-    try:
-        return await runtime.copies[name].fetch(version, runtime.registry)
-    except PlatformError as error:
-        raise Problem(409, "replay-impossible", f"version {version} of {name}: {error}") from None
+def _look_up(store: ServedStore, ids: Sequence[str | None]) -> list[FeatureRow | None]:
+    return [None if entity_id is None else store.get(entity_id) for entity_id in ids]

@@ -8,7 +8,8 @@ by one call. Nobody waits for company: the call is made as soon as the turn ends
 import asyncio
 from collections.abc import Sequence
 
-from serving.model import Row, ServedModel
+from mlops_platform.models.scorer import Row
+from serving.model import ServedModel
 
 DECIMALS = 12
 """Probabilities are rounded to so many, because the runtime adds up a batch in another order than a single row:
@@ -55,4 +56,4 @@ class Scoring:
 
 
 def _run(model: ServedModel, rows: Sequence[Row]) -> list[float]:
-    return [round(probability, DECIMALS) for probability in model.compiled.probabilities(rows)]
+    return [round(probability, DECIMALS) for probability in model.scorer.probabilities(rows)]

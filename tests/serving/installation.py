@@ -10,14 +10,19 @@ from pathlib import Path
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from mlops_platform.files import file_sha256
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.models.manifest import ModelManifest, manifest_sha256, sha256
+from mlops_platform.models.registry import CHALLENGER, CHAMPION
 from mlops_platform.online_store.embedded import EmbeddedStore, build
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.online_store.redis import RedisPublisher
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
+from serving.follow.last_good import LastGoodFile
+from serving.model import Registration
+from serving.paths import serving_paths
 from training.compiled import compile_pipeline, describe
 from training.estimators import tabular_builders
 
@@ -85,7 +90,7 @@ def random_inputs(draw: np.random.Generator, rows: int) -> np.ndarray:
     return inputs
 
 
-def write_model(folder: Path, use_case: UseCase, pipeline: Pipeline, family: str) -> str:
+def write_model(folder: Path, use_case: UseCase, pipeline: Pipeline, family: str, transform: str | None = None) -> str:
     """A model folder as training writes it. Returns the sha256 of its manifest."""
     folder.mkdir(parents=True)
     contents = {
@@ -103,6 +108,7 @@ def write_model(folder: Path, use_case: UseCase, pipeline: Pipeline, family: str
         run_id="0" * 32,
         snapshot="first",
         spec_hash=use_case.spec_hash,
+        transform=transform,
         features=use_case.feature_names,
         label=use_case.label.name,
         threshold=THRESHOLD,
@@ -119,15 +125,11 @@ def write_model(folder: Path, use_case: UseCase, pipeline: Pipeline, family: str
 
 def keep_model(settings: PlatformSettings, use_case: str, version: str, model: Path, *, alias: str) -> None:
     """Leave a model as the service keeps those that it has loaded."""
-    folder = settings.state_dir / "serving" / "models" / use_case
-    shutil.copytree(model, folder / version)
-    registration = {
-        "version": version,
-        "manifest_sha256": manifest_sha256(model),
-        "registered_at": REGISTERED_AT.isoformat(),
-    }
-    (folder / version / "registration.json").write_text(json.dumps(registration))
-    (folder / f"{alias}.json").write_text(json.dumps({"versions": [version]}))
+    paths, digest = serving_paths(settings), manifest_sha256(model)
+    shutil.copytree(model, paths.models(use_case) / digest)
+    kept = Registration(version=version, manifest_sha256=digest, registered_at=REGISTERED_AT)
+    last_good = LastGoodFile(paths.last_good(use_case), paths.models(use_case), paths.snapshots(use_case))
+    last_good.note(None, kept if alias == CHAMPION else None, kept if alias == CHALLENGER else None)
 
 
 def publish_snapshot(
@@ -135,18 +137,23 @@ def publish_snapshot(
     use_case: UseCase,
     snapshot: str,
     rows: Iterable[FeatureRow] = ROWS,
+    *,
     created_at: dt.datetime | None = None,
+    transform: str | None = None,
 ) -> SnapshotManifest:
     """Publish a snapshot with these rows in its online store, in Redis too if there is one."""
     lake = Lake(settings.lake_root)
     snapshots = Snapshots(lake, use_case.name)
     attempt = snapshots.claim(snapshot)
-    online = snapshots.online_file(snapshot, attempt)
-    entities = build(online, rows)
-    if settings.online_store_url is not None:
-        publisher = RedisPublisher(settings.online_store_url.get_secret_value())
-        with contextlib.closing(EmbeddedStore(online, snapshot)) as store:
-            publisher.fill(use_case.name, snapshot, attempt, store.encoded_rows())
+    online_key = snapshots.online_key(snapshot, attempt)
+    with lake.scratch() as folder:
+        online = folder / "online.lmdb"
+        entities, digest = build(online, rows), file_sha256(online)
+        if settings.online_store_url is not None:
+            publisher = RedisPublisher(settings.online_store_url.get_secret_value())
+            with contextlib.closing(EmbeddedStore(online, snapshot)) as store:
+                publisher.fill(use_case.name, snapshot, attempt, store.encoded_rows())
+        lake.add(online_key, online)
     manifest = SnapshotManifest(
         snapshot=snapshot,
         use_case=use_case.name,
@@ -155,10 +162,12 @@ def publish_snapshot(
         run_date=dt.date(2021, 1, 1),
         created_at=created_at or dt.datetime.now(dt.UTC),
         spec_hash=use_case.spec_hash,
+        transform=transform,
         rows=entities,
         entities=entities,
-        features_path=str(snapshots.features_folder(snapshot, attempt).relative_to(lake.root)),
-        online_path=str(online.relative_to(lake.root)),
+        features_path=snapshots.features_key(snapshot, attempt),
+        online_path=online_key,
+        online_sha256=digest,
         quality=Quality(rows_read=entities, rows_valid=entities, rows_quarantined=0),
     )
     with snapshots.publishing(snapshot, attempt):

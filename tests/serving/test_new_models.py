@@ -1,6 +1,9 @@
 """New models and snapshots while the service answers, with MLflow's own registry and worker processes of their own."""
 
+import asyncio
 import collections
+import contextlib
+import resource
 import shutil
 import threading
 from collections.abc import Iterator
@@ -11,10 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import get_use_case
 from mlops_platform.use_case.spec import UseCase
+from serving.follow.last_good import LastGood
+from serving.paths import serving_paths
 from tests.mlflow_server import mlflow_server
 from tests.processes import free_port, wait_until
 from tests.serving.conftest import Mlops, Serve, Trained
@@ -140,8 +146,8 @@ def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
         assert rollback("--to", "2") == (0, "champion is version 2, before it was 1\n", "")
         assert answering() == "2"
         refused = (
-            "error: the prediction service answered 409: version 9 of credit_risk: the registry has no version 9 of "
-            "credit_risk. Remedy: see which it has with `mlops models list credit_risk`\n"
+            "error: the prediction service answered 409: credit_risk has no model version 9. Remedy: name one that "
+            "`mlops models list credit_risk` shows\n"
         )
         assert rollback("--to", "9") == (1, "", refused)
         assert answering() == "2"
@@ -156,15 +162,15 @@ def damaged(model: Path, folder: Path, file: str) -> Path:
 
 @pytest.mark.anyio
 async def test_a_damaged_version_is_refused_and_the_reason_shows(
-    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, tmp_path: Path
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
 ) -> None:
     registry.register("credit_risk", forest.folder)
     registry.point("credit_risk", "champion", "1")
     async with serve(connected) as (client, service):
         assert (await client.get(f"/predict/{ENTITY}")).json()["model_version"] == "1"
-        registry.register("credit_risk", damaged(forest.folder, tmp_path / "changed", "model.onnx"))
+        registry.register("credit_risk", damaged(regression.folder, connected.state_dir / "changed", "model.onnx"))
         registry.point("credit_risk", "champion", "2")
-        await service.runtime.follow_models()
+        await service.runtime.followers["credit_risk"].follow_models()
         answer = (await client.get(f"/predict/{ENTITY}")).json()
         ready = await client.get("/readyz")
         rollback = await client.post("/admin/credit_risk/rollback", headers=ADMIN, json={"version": "2"})
@@ -195,7 +201,7 @@ async def test_a_restart_without_registry_and_lake_starts_from_the_last_good_cop
 
 @pytest.mark.anyio
 async def test_a_copy_that_was_tampered_with_is_not_started_from(serve: Serve, installation: PlatformSettings) -> None:
-    model = installation.state_dir / "serving" / "models" / "credit_risk" / "1" / "model.onnx"
+    (model,) = (installation.state_dir / "serving" / "models" / "credit_risk").glob("*/model.onnx")
     model.write_bytes(model.read_bytes() + b" ")
     async with serve(installation) as (client, _):
         answer = await client.get(f"/predict/{ENTITY}")
@@ -253,3 +259,126 @@ async def test_a_shadow_is_logged_and_not_served_and_replay_gives_both_again(
     )
     assert (shadow["served"], shadow["variant"], shadow["same"]) == (False, "challenger", True)
     assert shadow["recorded"]["probability"] == pytest.approx(expected_probability(regression, ENTITY), abs=1e-9)
+
+
+async def answering(client: httpx.AsyncClient) -> str:
+    found: str = (await client.get(f"/predict/{ENTITY}")).json()["model_version"]
+    return found
+
+
+async def model_refused(client: httpx.AsyncClient) -> str | None:
+    found: str | None = (await client.get("/readyz")).json()["use_cases"]["credit_risk"]["model_refused"]
+    return found
+
+
+@pytest.mark.anyio
+async def test_a_model_that_cannot_be_noted_is_served_once_it_can_be_and_the_reason_shows_until_then(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
+) -> None:
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    note = serving_paths(connected).last_good("credit_risk")
+    async with serve(connected) as (client, service):
+        assert (await answering(client), await model_refused(client)) == ("1", None)
+        noted = note.read_bytes()
+        note.unlink()
+        note.mkdir()  # writing it fails now, as on a disk that is full
+        registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
+        await service.runtime.followers["credit_risk"].follow_models()
+        assert await answering(client) == "1"
+        assert str(await model_refused(client)).startswith("version 2 waits: it cannot be noted that it is served: ")
+        note.rmdir()
+        note.write_bytes(noted)
+        await service.runtime.followers["credit_risk"].follow_models()
+        assert (await answering(client), await model_refused(client)) == ("2", None)
+    assert [one.version for one in LastGood.model_validate_json(note.read_bytes()).champions] == ["1", "2"]
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("asked_at_each_poll")
+async def test_a_model_for_which_there_is_no_room_is_served_once_there_is(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
+) -> None:
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    async with serve(connected) as (client, service):
+        registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
+        with no_room_for_files_larger_than(1000):
+            await service.runtime.followers["credit_risk"].follow_models()
+            assert await answering(client) == "1"
+            assert str(await model_refused(client)).startswith("version 2 was refused: [Errno 27] File too large")
+        await service.runtime.followers["credit_risk"].follow_models()
+        assert (await answering(client), await model_refused(client)) == ("2", None)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("asked_at_each_poll")
+async def test_a_registry_that_was_reset_is_followed_though_its_numbers_come_again(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
+) -> None:
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    async with serve(connected) as (client, service):
+        before = (await client.get(f"/predict/{ENTITY}")).json()
+        registry.clear("credit_risk")
+        assert registry.register("credit_risk", regression.folder) == "1"
+        registry.point("credit_risk", "champion", "1")
+        await service.runtime.followers["credit_risk"].follow_models()
+        after = (await client.get(f"/predict/{ENTITY}")).json()
+        back = await client.post("/admin/credit_risk/rollback", headers=ADMIN)
+    assert (before["model_version"], after["model_version"]) == ("1", "1")
+    assert before["probability"] == pytest.approx(expected_probability(forest, ENTITY), abs=1e-9)
+    assert after["probability"] == pytest.approx(expected_probability(regression, ENTITY), abs=1e-9)
+    assert (back.status_code, back.json()["detail"]) == (
+        409,
+        (
+            "version 1 is another model than the one that was champion before. Remedy: name a version; see which there "
+            "are with `mlops models list credit_risk`"
+        ),
+    )
+
+
+@pytest.mark.anyio
+async def test_a_rollback_is_not_undone_by_a_poll_that_was_under_way(
+    serve: Serve, connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained
+) -> None:
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    asked, may_go_on = threading.Event(), threading.Event()
+    ask = ModelRegistry.aliases_of
+
+    def ask_and_wait(self: ModelRegistry, name: str) -> dict[str, str]:
+        found = ask(self, name)
+        if found.get("champion") == "2":  # as the poll read it, before the rollback
+            asked.set()
+            may_go_on.wait(60)
+        return found
+
+    async with serve(connected) as (client, service):
+        follower = service.runtime.followers["credit_risk"]
+        registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
+        await follower.follow_models()
+        assert await answering(client) == "2"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ModelRegistry, "aliases_of", ask_and_wait)
+            poll = asyncio.create_task(follower.follow_models())
+            await asyncio.to_thread(asked.wait, 60)
+        rollback = asyncio.create_task(client.post("/admin/credit_risk/rollback", headers=ADMIN, json={"version": "1"}))
+        # time enough for the rollback to be done, if it does not wait for the poll
+        asyncio.get_running_loop().call_later(1, may_go_on.set)
+        answer, _ = await asyncio.gather(rollback, poll)
+        assert answer.json() == {"use_case": "credit_risk", "champion": "1", "before": "2"}
+        assert await answering(client) == "1"
+
+
+@contextlib.contextmanager
+def no_room_for_files_larger_than(limit: int) -> Iterator[None]:
+    """Every write of this process beyond so many bytes of a file fails, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def asked_at_each_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry is asked for a version's digest at each poll."""
+    monkeypatch.setattr("serving.follow.models._ASK_AGAIN_SECONDS", 0.0)

@@ -12,11 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, TypeAdapter
 
+from mlops_platform.models.scorer import Row
 from mlops_platform.use_case.spec import UseCase
 from serving.api import answers
 from serving.api.responses import JSON, READS, UNKNOWN, json_response, malformed, request_id_of, validated
 from serving.api.schemas import Schemas
-from serving.model import Row
 from serving.predict.predictor import Asked, Prediction, look_up_all, require_champion
 from serving.problems import Problem, invalid
 from serving.runtime import Runtime

@@ -1,0 +1,295 @@
+"""Keeps what one use case is served from up with the lake, the registry and the routing.
+
+Its followers find what is newest, each in its own time. What of that fits together is noted and then served, in one
+assignment: a failure before that leaves what is served as it is, and the reason to be seen.
+"""
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from mlops_platform.errors import ModelError
+from mlops_platform.files import Watched
+from mlops_platform.models.registry import CHALLENGER, CHAMPION, ModelRegistry, RegistryDown
+from mlops_platform.models.routing import Routing
+from mlops_platform.online_store.redis_first import RedisFirst
+from mlops_platform.use_case.spec import UseCase
+from serving.follow.last_good import LastGoodFile
+from serving.follow.model_copies import ModelCopies
+from serving.follow.models import ModelFollower
+from serving.follow.pairing import OpenSnapshot, Pair, fits, model_fits, next_pair
+from serving.follow.snapshots import SnapshotFollower
+from serving.follow.task import FollowingTask
+from serving.model import Registration, ServedModel
+from serving.paths import ServingPaths
+from serving.served import Served
+
+logger = logging.getLogger(__name__)
+
+LAKE_POLL_SECONDS = 0.5
+ROUTING_POLL_SECONDS = 0.5
+REGISTRY_POLL_SECONDS = 2.0
+
+_MISFIT = "its features are defined or computed otherwise than those of what it would be served with"
+
+
+class NoEarlierChampion(ModelError):
+    """There is no champion before the present one to go back to."""
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """The version that is the champion now, and the one that was (None for none)."""
+
+    champion: str
+    before: str | None
+
+
+class UseCaseFollower:
+    """Used from the event loop; what takes time is done in threads.
+
+    Args:
+        board: what is served, by use case; this one's entry is replaced here and nowhere else.
+    """
+
+    def __init__(
+        self,
+        use_case: UseCase,
+        board: MutableMapping[str, Served],
+        snapshots: SnapshotFollower,
+        registry: ModelRegistry,
+        paths: ServingPaths,
+    ) -> None:
+        name = use_case.name
+        self._use_case = use_case
+        self._board = board
+        self._snapshots = snapshots
+        self._registry = registry
+        self._copies = ModelCopies(use_case, paths.models(name))
+        self._champion = ModelFollower(use_case, CHAMPION, registry, self._copies)
+        self._challenger = ModelFollower(use_case, CHALLENGER, registry, self._copies)
+        self._last_good = LastGoodFile(paths.last_good(name), paths.models(name), paths.snapshots(name))
+        self._routing = Watched(paths.routing(name))
+        self._routing_refused: str | None = None
+        self._waiting: dict[str, str] = {}
+        self._aliases: dict[str, str] = {}
+        self.registry_failure: str | None = None
+        # what the registry said is applied before anybody changes or asks it again
+        self._asking_registry = asyncio.Lock()
+        self._replacing = asyncio.Lock()
+        self.tasks = [
+            FollowingTask(f"{name} snapshots", self.follow_snapshots, LAKE_POLL_SECONDS),
+            FollowingTask(f"{name} models", self.follow_models, REGISTRY_POLL_SECONDS),
+            FollowingTask(f"{name} routing", self.follow_routing, ROUTING_POLL_SECONDS),
+        ]
+
+    async def start_from_last_good(self) -> None:
+        """Serve what was served last, as far as it is still fit, until something newer is known."""
+        await asyncio.to_thread(self._load_last_good)
+        await self._serve_what_fits()
+
+    async def follow_snapshots(self) -> None:
+        """Take in what the lake says now."""
+        await asyncio.to_thread(self._snapshots.poll)
+        await self._serve_what_fits()
+        served = self._served
+        if isinstance(served.store, RedisFirst):
+            await asyncio.to_thread(served.store.try_again)
+        if served.snapshot == self._snapshots.published and served.checked_at != self._snapshots.checked_at:
+            self._replace(checked_at=self._snapshots.checked_at)
+
+    async def follow_models(self) -> None:
+        """Take in what the registry says now; what it cannot say leaves everything as it is."""
+        async with self._asking_registry:
+            try:
+                self._aliases = await asyncio.to_thread(self._registry.aliases_of, self._use_case.name)
+                for alias, follower in ((CHAMPION, self._champion), (CHALLENGER, self._challenger)):
+                    await asyncio.to_thread(follower.follow, self._aliases.get(alias))
+            except RegistryDown as error:
+                if self.registry_failure is None:
+                    logger.warning("the model registry does not answer", extra={"reason": str(error)})
+                self.registry_failure = str(error)
+            else:
+                self.registry_failure = None
+        await self._serve_what_fits()
+
+    async def follow_routing(self) -> None:
+        """Take in who answers, where that changed."""
+        content = self._routing.changed()
+        if content is None:
+            return
+        try:
+            self._replace(routing=Routing.model_validate_json(content) if content else Routing())
+        except ValidationError as error:
+            self._routing_refused = f"the routing is malformed, the one before stays: {error.errors()[0]['msg']}"
+            logger.error("routing not read", extra={"use_case": self._use_case.name, "reason": str(error)})
+        else:
+            self._routing_refused = None
+
+    async def roll_back(self, version: str | None) -> RolledBack:
+        """Make this version the champion; without one, the champion before the present one.
+
+        Raises:
+            NoEarlierChampion: no version was named, and there was none before.
+            ModelError: it cannot be served; nothing was changed.
+            RegistryDown: the registry did not answer.
+        """
+        async with self._asking_registry:
+            before = self._served.champion
+            model = await asyncio.to_thread(self._model_to_go_back_to, version)
+            await asyncio.to_thread(self._registry.set_alias, self._use_case.name, CHAMPION, model.version)
+            self._champion.newest = model
+        await self._serve_what_fits()
+        return RolledBack(model.version, before.version if before else None)
+
+    def model_of(self, version: str) -> ServedModel:
+        """A version as it is loaded, kept or registered; takes time.
+
+        Raises:
+            PlatformError: it is to be had no more.
+        """
+        served = self._served
+        for loaded in (served.champion, served.challenger):
+            if loaded is not None and loaded.version == version:
+                return loaded
+        for kept in self._last_good.read().models:
+            if kept.version == version:
+                return self._copies.load(kept)
+        return self._copies.fetch(self._registry.version(self._use_case.name, version), self._registry)
+
+    def readiness(self, now: float) -> dict[str, Any]:
+        """What is served, and all that is not and why."""
+        served = self._served
+        registered = CHAMPION in self._aliases or served.champion is not None
+        failures = {task.what: task.failure for task in self.tasks if task.failure is not None}
+        return {
+            "status": "ready" if served.lacking is None else "broken" if registered else "waiting",
+            "lacking": served.lacking,
+            "snapshot": served.snapshot_id,
+            "snapshot_created_at": served.snapshot.created_at.isoformat() if served.snapshot else None,
+            "stale": served.stale(now),
+            "redis_refused": served.store.refused if isinstance(served.store, RedisFirst) else None,
+            "snapshot_refused": self._snapshots.refused or self._waiting.get("snapshot"),
+            "model_version": served.champion.version if served.champion else None,
+            "model_refused": self._champion.refused or self._waiting.get(CHAMPION),
+            "challenger_version": served.challenger.version if served.challenger else None,
+            "challenger_refused": self._challenger.refused or self._waiting.get(CHALLENGER),
+            "challenger_share": served.routing.challenger_share,
+            "shadow": served.routing.shadow,
+            "routing_refused": self._routing_refused,
+            "following_failed": failures,
+        }
+
+    @property
+    def _served(self) -> Served:
+        return self._board[self._use_case.name]
+
+    def _replace(self, **changes: Any) -> None:
+        self._board[self._use_case.name] = replace(self._served, **changes)
+
+    def _load_last_good(self) -> None:
+        last = self._last_good.read()
+        if last.snapshot is not None:
+            self._snapshots.open_kept(last.snapshot)
+        if last.champion is not None:
+            self._champion.load_kept(last.champion)
+        if last.challenger is not None:
+            self._challenger.load_kept(last.challenger)
+
+    async def _serve_what_fits(self) -> None:
+        """Serve the newest that fit each other, once they are noted."""
+        async with self._replacing:
+            served = self._served
+            now = Pair(
+                OpenSnapshot(served.snapshot, served.store) if served.snapshot and served.store else None,
+                served.champion,
+            )
+            snapshot, champion = next_pair(now, Pair(self._snapshots.newest, self._champion.newest))
+            newest_challenger = self._challenger.newest
+            challenger = newest_challenger if model_fits(newest_challenger, snapshot) else None
+            changes: dict[str, Any] = {
+                "snapshot": snapshot and snapshot.manifest,
+                "store": snapshot and snapshot.store,
+                "champion": champion,
+                "challenger": challenger,
+            }
+            if any(getattr(served, name) is not value for name, value in changes.items()):
+                try:
+                    await asyncio.to_thread(self._note, snapshot, champion, challenger)
+                except OSError as error:
+                    self._see_what_waits(f"it cannot be noted that it is served: {error}")
+                    return
+                self._replace(**changes)
+                logger.info("served", extra={"use_case": self._use_case.name, **self._names()})
+            self._see_what_waits(_MISFIT)
+
+    def _note(
+        self, snapshot: OpenSnapshot | None, champion: ServedModel | None, challenger: ServedModel | None
+    ) -> None:
+        last = self._last_good.note(
+            snapshot.manifest if snapshot else None,
+            champion.registration if champion else None,
+            challenger.registration if challenger else None,
+        )
+        self._copies.keep_only(last.models)
+        self._snapshots.keep_only(last.snapshot)
+
+    def _see_what_waits(self, reason: str) -> None:
+        """Note the reason for those of the newest that are not served."""
+        served, snapshot = self._served, self._snapshots.newest
+        models = (
+            (CHAMPION, self._champion.newest, served.champion),
+            (CHALLENGER, self._challenger.newest, served.challenger),
+        )
+        waiting = {
+            alias: f"version {newest.version} waits: {reason}"
+            for alias, newest, answering in models
+            if newest is not None and newest is not answering
+        }
+        if snapshot is not None and snapshot.manifest is not served.snapshot:
+            waiting["snapshot"] = f"snapshot {snapshot.manifest.snapshot} waits: {reason}"
+        if waiting and waiting != self._waiting:
+            logger.error("what is newer is not served", extra={"use_case": self._use_case.name, **waiting})
+        self._waiting = waiting
+
+    def _names(self) -> dict[str, str | None]:
+        served = self._served
+        return {
+            "snapshot": served.snapshot_id,
+            "champion": served.champion.version if served.champion else None,
+            "challenger": served.challenger.version if served.challenger else None,
+        }
+
+    def _model_to_go_back_to(self, version: str | None) -> ServedModel:
+        name = self._use_case.name
+        if version is None:
+            earlier = self._earlier_champion()
+            registered = self._registry.version(name, earlier.version)
+            if registered.manifest_sha256 != earlier.manifest_sha256:
+                raise ModelError(
+                    f"version {earlier.version} is another model than the one that was champion before",
+                    remedy=f"name a version; see which there are with `mlops models list {name}`",
+                )
+        else:
+            registered = self._registry.version(name, version)
+        model = self._copies.fetch(registered, self._registry)
+        snapshot = self._served.snapshot
+        if snapshot is not None and not fits(model.manifest, snapshot):
+            raise ModelError(
+                f"it was trained on features that were defined or computed otherwise than those of snapshot "
+                f"{snapshot.snapshot}, which is served",
+                remedy=f"go back to a snapshot that it fits first: mlops snapshots rollback {name}",
+            )
+        return model
+
+    def _earlier_champion(self) -> Registration:
+        known = self._last_good.read().champions
+        if len(known) < 2:  # noqa: PLR2004
+            raise NoEarlierChampion(
+                f"{self._use_case.name} had no champion before the present one", remedy="name a version to go to"
+            )
+        return known[-2]
