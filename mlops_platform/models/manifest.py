@@ -63,7 +63,11 @@ class CompiledModel(BaseModel):
 
 
 class ModelManifest(BaseModel):
-    """What a model is, what it was made from, and the digest of each file of its folder."""
+    """What a model is, what it was made from, and the digest of each file of its folder.
+
+    ``transform`` is the fingerprint of the formulas that computed the features of its snapshot; None in manifests of
+    before it was there, whose ``spec_hash`` is of another formula as well.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -144,8 +148,9 @@ def _check_spec(folder: Path, manifest: ModelManifest, use_case: UseCase) -> Non
         "use case": (manifest.use_case, use_case.name),
         "feature order": (manifest.features, use_case.feature_names),
         "label": (manifest.label, use_case.label.name),
-        "spec hash": (manifest.spec_hash, use_case.spec_hash),
     }
+    if manifest.transform is not None:
+        claims["spec hash"] = (manifest.spec_hash, use_case.spec_hash)
     for claim, (found, expected) in claims.items():
         if found != expected:
             raise ModelError(

@@ -18,13 +18,14 @@ from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 from serving.follow.last_good import LastGood
 from serving.paths import serving_paths
 from tests.mlflow_server import mlflow_server
 from tests.processes import free_port, wait_until
 from tests.serving.conftest import Mlops, Serve, Trained
-from tests.serving.installation import ROWS, publish_snapshot
+from tests.serving.installation import ROWS, publish_snapshot, write_model
 from tests.serving.processes import Registry, service_process
 from tests.serving.test_lookups_and_predictions import expected_probability
 
@@ -365,6 +366,38 @@ async def test_a_rollback_is_not_undone_by_a_poll_that_was_under_way(
         answer, _ = await asyncio.gather(rollback, poll)
         assert answer.json() == {"use_case": "credit_risk", "champion": "1", "before": "2"}
         assert await answering(client) == "1"
+
+
+@pytest.mark.anyio
+async def test_a_snapshot_of_changed_formulas_is_served_together_with_the_first_champion_that_fits_it(
+    serve: Serve, connected: PlatformSettings, registry: Registry, credit_risk: UseCase, forest: Trained
+) -> None:
+    registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
+    changed = transform_fingerprint("credit_risk")
+    folder = connected.state_dir / "trained"
+    write_model(folder, credit_risk, forest.pipeline, "random_forest", changed)
+
+    async def pair(client: httpx.AsyncClient) -> tuple[str, str]:
+        answer = (await client.get(f"/predict/{ENTITY}")).json()
+        return answer["snapshot"], answer["model_version"]
+
+    async with serve(connected) as (client, service):
+        follower = service.runtime.followers["credit_risk"]
+        publish_snapshot(connected, credit_risk, "second", transform=changed)
+        await follower.follow_snapshots()
+        assert await pair(client) == ("first", "1")
+        registry.point("credit_risk", "champion", registry.register("credit_risk", folder))
+        await follower.follow_models()
+        assert await pair(client) == ("second", "2")
+        back = await client.post("/admin/credit_risk/rollback", headers=ADMIN)
+        assert await pair(client) == ("second", "2")
+    assert back.status_code == 409
+    assert back.json()["detail"].startswith(
+        "it was trained on features that were defined or computed otherwise than those of snapshot second, which is "
+        "served. Remedy: go back to a snapshot that it fits first: mlops snapshots rollback credit_risk"
+    )
+    async with serve(connected.model_copy(update={"mlflow_port": 1})) as (client, _):
+        assert await pair(client) == ("second", "2")
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def folder(tmp_path: Path, credit_risk: UseCase) -> Path:
         run_id="run-1",
         snapshot="first",
         spec_hash=credit_risk.spec_hash,
+        transform="f" * 64,
         features=credit_risk.feature_names,
         label="status",
         threshold=0.25,
