@@ -2,6 +2,8 @@
 
     python benchmarks/features.py --rows 777715 --runs 3
 
+It needs what the tests need (requirements-dev.txt): DuckDB is a contestant, and compares what all of them wrote.
+
 Contestants, each in a process of its own, started anew for every run, in turn:
 
 ``default``   Spark with everything on default: types inferred from the file, no validation, 200 shuffle partitions;
@@ -21,6 +23,7 @@ takes beyond that.
 
 import argparse
 import datetime as dt
+import importlib.util
 import json
 import os
 import statistics
@@ -331,6 +334,11 @@ def main() -> None:
         print(json.dumps(result))
         return
 
+    if importlib.util.find_spec("duckdb") is None and (len(given.only) > 1 or "duckdb" in given.only):
+        parser.error(
+            "DuckDB, which computes and compares, is not installed. Remedy: `uv pip install -r requirements-dev.txt` "
+            "(./test.sh does so too)"
+        )
     from use_cases.credit_risk.synthetic import write_csv
 
     with tempfile.TemporaryDirectory() as temporary:
