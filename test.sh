@@ -1,24 +1,29 @@
 #!/usr/bin/env bash
-# Everything that is checked: ./test.sh            all of it, the real stack included
+# Everything that is checked: ./test.sh            all of it, the running platform included
 #                            ./test.sh --fast     formatting, lint, types, import contracts, unit and contract tests
-#                            ./test.sh --docker   the Compose stack and the clean-machine test, where a Docker engine answers
+#                            ./test.sh --docker   the Compose stack and a clean machine; fails without a Docker engine
+#                            ./test.sh --docker --skip-without-engine   the same, and nothing where there is no engine
 set -euo pipefail
 cd "$(dirname "$0")"
+usage() { sed -n '2,5s/^# //p' "$0"; }
+
+case "$*" in
+  "" | --fast | --docker | "--docker --skip-without-engine") ;;
+  --help) usage; exit ;;
+  *) usage >&2; exit 2 ;;
+esac
+
 . ./environment.sh
 prepare_environment --dev
 
-what="${1:-all}"
-case "$what" in
-  all | --fast | --docker) ;;
-  *) sed -n '2,4s/^# //p' "$0" >&2; exit 2 ;;
-esac
-
-if [ "$what" != --docker ]; then
-  ruff format --check .
-  ruff check .
-  mypy
-  lint-imports
-  pytest -m "not stack and not docker"
+if [ "${1-}" = --docker ]; then
+  shift
+  exec pytest -m docker "$@"
 fi
-if [ "$what" = all ]; then pytest -m "stack"; fi
-if [ "$what" = --docker ]; then pytest -m "docker"; fi
+ruff format --check .
+ruff check .
+mypy
+lint-imports
+# Two processes: each more would start once again what the tests share, and take the memory that Spark needs.
+pytest -n 2 --dist loadgroup --cov -m "not stack and not docker"
+if [ $# = 0 ]; then pytest -m stack; fi

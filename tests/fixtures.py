@@ -13,11 +13,30 @@ from mlops_platform.use_case.spec import UseCase
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--skip-without-engine", action="store_true", help="skip the tests of containers where no Docker engine answers"
+    )
+
+
 def pytest_configure() -> None:
     """Spark's tests find Java where the platform finds it: a machine without one has what was brought."""
     home = java_home(load_settings().state_dir, os.environ)
     if home is not None:
         os.environ["JAVA_HOME"] = str(home)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where the tests run in several processes, one of them has a whole file, and one has all that needs Spark.
+
+    What a file's tests share is then made once, and so is the Spark session, which is what takes longest.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        needs_spark = "spark" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else str(item.path)))
 
 
 @pytest.fixture(scope="session")

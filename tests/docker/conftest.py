@@ -24,14 +24,18 @@ USER = 1000
 
 
 @pytest.fixture(scope="session")
-def engine() -> None:
-    """A Docker engine with Compose v2."""
+def engine(pytestconfig: pytest.Config) -> None:
+    """A Docker engine with Compose v2. Where there is none the tests fail, unless they were told to do without."""
     try:
         engine_version()
+        lacking = None if compose_version() else "Docker's Compose plugin is missing"
     except DockerFailed as failure:
-        pytest.skip(f"the containers are not tested: {failure}")
-    if compose_version() is None:
-        pytest.skip("the containers are not tested: Docker's Compose plugin is missing")
+        lacking = str(failure)
+    if lacking is None:
+        return
+    if pytestconfig.getoption("--skip-without-engine"):
+        pytest.skip(f"the containers are not tested: {lacking}")
+    pytest.fail(f"the containers cannot be tested: {lacking}; or give --skip-without-engine", pytrace=False)
 
 
 def commit_all(root: Path) -> None:

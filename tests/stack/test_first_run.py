@@ -9,7 +9,7 @@ from tests.scripted_airflow import ScriptedAirflow
 from tests.scripted_server import ScriptedServer
 
 MODEL = "/api/2.0/mlflow/registered-models/get"
-NO_CHAMPION = (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"})
+NO_CHAMPION = {"registered_model": {"name": "credit_risk"}}
 CHAMPION = {"registered_model": {"name": "credit_risk", "aliases": [{"alias": "champion", "version": "4"}]}}
 VERDICT = {"use_case": "credit_risk", "snapshot": "s1", "model_version": "4", "family": "forest", "accepted": True}
 
