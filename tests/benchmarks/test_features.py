@@ -15,6 +15,6 @@ def test_without_duckdb_it_says_how_to_get_it(
         features.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.endswith(
-        "error: DuckDB, which computes and compares, is not installed. Remedy: `uv pip install -r requirements-dev.txt` "
-        "(./test.sh does so too)\n"
+        "error: DuckDB, which computes and compares, is not installed. "
+        "Remedy: `uv pip install -r requirements-dev.txt` (./test.sh does so too)\n"
     )
