@@ -28,9 +28,9 @@ from urllib.parse import parse_qs
 from mlops_platform.console import complain
 from mlops_platform.search_path import search_path
 from mlops_platform.services.probes import TRAINING_LAUNCHER_PORT
+from stack.bare.compose import TRAINING_LABEL
 
 SOCKET = "/var/run/docker.sock"
-LABEL = "mlops.training-run-of"
 PREFIX = "/opt/ml/"
 OWN_USE_CASES = "/opt/mlops/use_cases"
 _LONGEST_HEAD = 16 * 1024
@@ -55,7 +55,7 @@ _COMMANDS = (["train"], ["promote", "--use-case", "[a-z][a-z0-9_]*", "--version"
 _SUBPATH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9=_.:+-]*(/[A-Za-z0-9][A-Za-z0-9=_.:+-]*)*$")
 
 
-class Refused(Exception):
+class Forbidden(Exception):
     """A request that does not pass; its message goes to the client."""
 
 
@@ -108,18 +108,18 @@ def container_of(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> 
         lake: where the lake's volume lies on the engine's machine, for an engine that cannot mount part of a volume.
 
     Raises:
-        Refused: another image or command, variables, or a mount that is no folder of the lake.
+        Forbidden: another image or command, variables, or a mount that is no folder of the lake.
     """
     if asked.get("Image") != launch.image:
-        raise Refused(f"image {asked.get('Image')!r}: only {launch.image} is started here")
+        raise Forbidden(f"image {asked.get('Image')!r}: only {launch.image} is started here")
     host = asked.get("HostConfig") or {}
     if host.get("Privileged") or host.get("Binds"):
-        raise Refused("privileges and folders of the host are not given")
+        raise Forbidden("privileges and folders of the host are not given")
     command = [str(word) for word in asked.get("Cmd") or []]
     if asked.get("Entrypoint") or not any(_matches(command, known) for known in _COMMANDS):
-        raise Refused(f"command {' '.join(command)!r}: only train and promote are run here")
+        raise Forbidden(f"command {' '.join(command)!r}: only train and promote are run here")
     if asked.get("Env"):
-        raise Refused("variables are not taken: a run is told by its hyperparameters.json")
+        raise Forbidden("variables are not taken: a run is told by its hyperparameters.json")
     return {
         "Image": launch.image,
         "Cmd": command,
@@ -128,7 +128,7 @@ def container_of(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> 
             f"MLOPS_USE_CASES={os.pathsep.join(map(str, launch.use_cases))}",
         ],
         "User": launch.user,
-        "Labels": {LABEL: launch.project},
+        "Labels": {TRAINING_LABEL: launch.project},
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {
@@ -158,16 +158,16 @@ def _mount(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> dict[s
     subpath = str((asked.get("VolumeOptions") or {}).get("Subpath", ""))
     target = str(asked.get("Target", ""))
     if asked.get("Type") != "volume" or asked.get("Source") != launch.lake_volume or not _SUBPATH.match(subpath):
-        raise Refused(
+        raise Forbidden(
             f"mount of {asked.get('Source')!r} ({subpath!r}): only folders of {launch.lake_volume} are mounted"
         )
     if posixpath.normpath(target) != target or not target.startswith(PREFIX):
-        raise Refused(f"mount at {target!r}: only below {PREFIX}")
+        raise Forbidden(f"mount at {target!r}: only below {PREFIX}")
     if not (launch.lake / subpath).resolve().is_relative_to(launch.lake):
-        raise Refused(f"mount of {subpath!r}: a link leads out of the lake")
+        raise Forbidden(f"mount of {subpath!r}: a link leads out of the lake")
     read_only = bool(asked.get("ReadOnly"))
     if not read_only and not target.startswith((f"{PREFIX}model", f"{PREFIX}output")):
-        raise Refused(f"mount at {target!r}: input is read-only")
+        raise Forbidden(f"mount at {target!r}: input is read-only")
     if lake is None:
         source = {"Type": "volume", "Source": launch.lake_volume, "VolumeOptions": {"Subpath": subpath, "NoCopy": True}}
     else:
@@ -180,7 +180,7 @@ def check_image_query(launch: Launch, query: Mapping[str, list[str]]) -> None:
     wanted = json.loads((query.get("filters") or ["{}"])[0]).get("reference")
     names = list(wanted) if isinstance(wanted, (list, dict)) else [wanted]
     if names != [launch.image]:
-        raise Refused(f"images {names}: only {launch.image} may be looked up")
+        raise Forbidden(f"images {names}: only {launch.image} may be looked up")
 
 
 class Engine:
@@ -223,7 +223,7 @@ class Launcher:
             body = await asyncio.wait_for(_body(reader, request), _PATIENCE)
             target, body = await self._judged(request, body)
             await self._pass_on(request, target, body, reader, writer)
-        except Refused as refusal:
+        except Forbidden as refusal:
             complain(f"refused: {refusal}")
             writer.write(_refusal(str(refusal)))
         except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
@@ -248,21 +248,21 @@ class Launcher:
         if one and (request.method, one.group(2)) in _OPERATIONS:
             await self._check_made_here(one.group(1))
             return request.target, b""
-        raise Refused(f"{request.method} {request.path}: not part of a training run")
+        raise Forbidden(f"{request.method} {request.path}: not part of a training run")
 
     async def _lake(self) -> str | None:
         if await self._engine.mounts_part_of_a_volume():
             return None
         volume = await self._engine.get(f"/volumes/{self._launch.lake_volume}")
         if volume is None:
-            raise Refused(f"there is no volume {self._launch.lake_volume}")
+            raise Forbidden(f"there is no volume {self._launch.lake_volume}")
         return str(volume["Mountpoint"])
 
     async def _check_made_here(self, container: str) -> None:
         found = await self._engine.get(f"/containers/{container}/json")
         labels = {} if found is None else found["Config"]["Labels"] or {}
-        if labels.get(LABEL) != self._launch.project:
-            raise Refused(f"container {container[:12]}: not one of this installation's training runs")
+        if labels.get(TRAINING_LABEL) != self._launch.project:
+            raise Forbidden(f"container {container[:12]}: not one of this installation's training runs")
 
     async def _pass_on(
         self,
@@ -306,10 +306,10 @@ async def _head(reader: asyncio.StreamReader) -> Request:
 
 async def _body(reader: asyncio.StreamReader, request: Request) -> bytes:
     if "transfer-encoding" in request.headers:
-        raise Refused("a body must say its length")
+        raise Forbidden("a body must say its length")
     length = int(request.headers.get("content-length", "0"))
     if not 0 <= length <= _LONGEST_BODY:
-        raise Refused(f"a body of {length} bytes")
+        raise Forbidden(f"a body of {length} bytes")
     return await reader.readexactly(length)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Iterable  # noqa: UP035 - Python 3.8
 
 DEFAULT_ROWS = 100_000
 
@@ -46,10 +47,10 @@ def add_first_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def first_data(options: argparse.Namespace) -> list[str]:
-    """The arguments that say again what :func:`add_first_data` read."""
-    files = [part for use_case, file in options.data for part in ("--data", f"{use_case}={file}")]
-    return ["--rows", str(options.rows), *files]
+def first_data(rows: int, data: Iterable[tuple[str, Path]]) -> list[str]:
+    """The arguments that :func:`add_first_data` reads as these."""
+    files = [part for use_case, file in data for part in ("--data", f"{use_case}={file}")]
+    return ["--rows", str(rows), *files]
 
 
 def stop_parser(program: str) -> argparse.ArgumentParser:

@@ -33,9 +33,9 @@ def restart(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace, *, restarts: bool) -> int:
     mode = chosen_mode(options.mode)
     if mode == "docker":
-        found = compose.findings(ROOT, os.environ)
+        found = compose.obstacles(ROOT, os.environ)
     else:
-        found = preflight.findings(ROOT, os.environ, restarts=restarts)
+        found = preflight.obstacles(ROOT, os.environ, restarts=restarts)
     if found or options.check:
         (complain if found else say)(preflight.report(found))
         return 1 if found else 0
@@ -46,7 +46,7 @@ def _start(options: argparse.Namespace, *, restarts: bool) -> int:
             return compose.start(ROOT, options, restarts=restarts)
         venv.install(dev=False)
     stopped = venv.in_environment("stop") if restarts else 0
-    return stopped or venv.in_environment("start", *first_data(options))
+    return stopped or venv.in_environment("start", *first_data(options.rows, options.data))
 
 
 def stop(_options: argparse.Namespace) -> int:

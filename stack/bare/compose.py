@@ -44,7 +44,7 @@ SOCKET = Path("/var/run/docker.sock")
 UID_FOR_ROOT = 1000
 
 
-def findings(root: Path, environ: Mapping[str, str]) -> list[preflight.Finding]:
+def obstacles(root: Path, environ: Mapping[str, str]) -> list[preflight.Obstacle]:
     """Everything in the way of a start in containers. What this installation's own hold is not in its way.
 
     Raises:
@@ -53,11 +53,11 @@ def findings(root: Path, environ: Mapping[str, str]) -> list[preflight.Finding]:
     try:
         engine_version()
     except (NotInstalled, EngineAway, TimedOut) as error:
-        return [preflight.Finding(error.what, error.remedy)]
+        return [preflight.Obstacle(error.what, error.remedy)]
     version = compose_version()
     if version is None:
         return [
-            preflight.Finding("Docker: its Compose plugin is missing", "install it, or use ./start.sh --mode local")
+            preflight.Obstacle("Docker: its Compose plugin is missing", "install it, or use ./start.sh --mode local")
         ]
     known, information = variables(root, environ), json.loads(docker("info", "--format", "{{json .}}"))
     own_ports = _published_ports(root)
@@ -72,15 +72,15 @@ def findings(root: Path, environ: Mapping[str, str]) -> list[preflight.Finding]:
     images = Path(information.get("DockerRootDir", "/"))
     if images.exists() and not image_ids(project_name(root, environ)):
         found.append(preflight.check_disk(images, shutil.disk_usage(images).free, DISK_NEEDED))
-    return [finding for finding in found if finding is not None]
+    return [one for one in found if one is not None]
 
 
-def check_compose(version: tuple[int, ...]) -> preflight.Finding | None:
+def check_compose(version: tuple[int, ...]) -> preflight.Obstacle | None:
     """The Compose plugin is new enough."""
     if version >= OLDEST_COMPOSE:
         return None
     needed = ".".join(map(str, OLDEST_COMPOSE))
-    return preflight.Finding(
+    return preflight.Obstacle(
         f"Docker Compose: {'.'.join(map(str, version))} is too old, {needed} or newer is needed",
         "update Docker, or use ./start.sh --mode local",
     )
@@ -179,15 +179,15 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
         say("Starting the services")
         docker("compose", "up", "--detach", "--wait", "--no-build", "--remove-orphans", folder=root, shown=True)
         docker("compose", "run", "--detach", "--rm", "--no-deps", "class-archive", folder=root, seconds=None)
-    options.data = [(use_case, _copied_inside(root, file)) for use_case, file in options.data]
-    return _inside(root, "stack.first_run", *first_data(options))
+    files = [(use_case, _copied_inside(root, file)) for use_case, file in options.data]
+    return _inside(root, "stack.first_run", *first_data(options.rows, files))
 
 
-def _copied_inside(root: Path, file: Path) -> str:
+def _copied_inside(root: Path, file: Path) -> Path:
     """Where the file is in the container; it goes with the container."""
-    target = f"/tmp/{file.name}"  # noqa: S108 - the container's own
+    target = Path("/tmp", file.name)  # noqa: S108 - the container's own
     with file.open("rb") as content:
-        write = ["exec", "-T", INSIDE, "sh", "-c", 'cat >"$1"', "-", target]
+        write = ["exec", "-T", INSIDE, "sh", "-c", 'cat >"$1"', "-", str(target)]
         docker(*COMPOSE, *write, folder=root, stdin=content, seconds=None)
     return target
 
@@ -205,7 +205,7 @@ def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
     if file is not None:
         if not file.is_file():
             raise Refused(f"{file}: no such file", remedy="name a file of this machine")
-        arguments = [*arguments[:-1], _copied_inside(root, file)]
+        arguments = [*arguments[:-1], str(_copied_inside(root, file))]
     return _inside(root, "cli", *arguments)
 
 

@@ -1,4 +1,4 @@
-"""What stands in the way of a start: every finding at once, each with its remedy, before anything is installed.
+"""What stands in the way of a start: every obstacle at once, each with its remedy, before anything is installed.
 
 Standard library only, in syntax that Python 3.8 reads.
 """
@@ -30,7 +30,7 @@ LONGEST_SOCKET_PATH = 103
 
 
 @dataclass(frozen=True)
-class Finding:
+class Obstacle:
     """One thing in the way of a start."""
 
     what: str
@@ -40,7 +40,7 @@ class Finding:
         return f"{self.what}. Remedy: {self.remedy}"
 
 
-def findings(root: Path, environ: Mapping[str, str], *, restarts: bool = False) -> list[Finding]:
+def obstacles(root: Path, environ: Mapping[str, str], *, restarts: bool = False) -> list[Obstacle]:
     """Everything in the way of a start of the installation in ``root``; empty where it is running already.
 
     Args:
@@ -61,74 +61,74 @@ def findings(root: Path, environ: Mapping[str, str], *, restarts: bool = False) 
         *(check_port(name, port, state) for name, port in ports(root, known).items()),
         *check_use_cases(root, known),
     ]
-    return [finding for finding in found if finding is not None]
+    return [one for one in found if one is not None]
 
 
-def check_python(version: tuple[int, ...], executable: str, *, uv_is_there: bool) -> Finding | None:
+def check_python(version: tuple[int, ...], executable: str, *, uv_is_there: bool) -> Obstacle | None:
     """Python is new enough; where uv is there it brings one that is."""
     if version[:2] >= OLDEST_PYTHON or uv_is_there:
         return None
-    return Finding(
+    return Obstacle(
         f"Python: {'.'.join(map(str, version))} ({executable}) is too old, 3.11 or newer is needed",
         "install Python 3.11, 3.12 or 3.13 (or uv, which brings one), or set MLOPS_PYTHON to one",
     )
 
 
-def check_java(javas: list[tuple[Path, int | None]], *, can_be_brought: bool) -> Finding | None:
+def check_java(javas: list[tuple[Path, int | None]], *, can_be_brought: bool) -> Obstacle | None:
     """A Java of version 17 or newer is there or can be brought."""
     if can_be_brought or any(major is not None and major >= java.MINIMUM_MAJOR for _, major in javas):
         return None
     have = ", ".join(f"{path} is {major or 'no working Java'}" for path, major in javas) or "none found"
-    return Finding(
+    return Obstacle(
         f"Java: {have}; {java.MINIMUM_MAJOR} or newer is needed, and PyPI has none for this machine",
         "install a Java 17 or 21 and set JAVA_HOME to it",
     )
 
 
-def check_memory(free: float | None, needed: float) -> Finding | None:
+def check_memory(free: float | None, needed: float) -> Obstacle | None:
     """Enough memory is free. Where it cannot be known nothing is found."""
     if free is None or free >= needed:
         return None
-    return Finding(
+    return Obstacle(
         f"memory: {free / GIB:.1f} GiB are free, the platform needs {needed / GIB:.1f} GiB",
         "close other programs, or give the machine (or its container) more memory",
     )
 
 
-def check_disk(folder: Path, free: float, needed: float) -> Finding | None:
+def check_disk(folder: Path, free: float, needed: float) -> Obstacle | None:
     """Enough disk is free where the project lies."""
     if free >= needed:
         return None
-    return Finding(
+    return Obstacle(
         f"disk: {free / GIB:.1f} GiB are free at {folder}, the platform needs {needed / GIB:.1f} GiB",
         "free some space, or move the project to a larger disk",
     )
 
 
-def check_path(root: Path, state: Path) -> Finding | None:
+def check_path(root: Path, state: Path) -> Obstacle | None:
     """The paths fit what has to hold them: options of a JVM, and a socket's name."""
     for path in (root, state):
         if any(character.isspace() for character in str(path)):
-            return Finding(f"folder: {path} has a space in its path, which Java's options cannot carry", "move it")
+            return Obstacle(f"folder: {path} has a space in its path, which Java's options cannot carry", "move it")
     length = len(os.fsencode(str(socket_path(state))))
     if length <= LONGEST_SOCKET_PATH:
         return None
-    return Finding(
+    return Obstacle(
         f"folder: the path {socket_path(state)} has {length} bytes, a socket's may have {LONGEST_SOCKET_PATH}",
         "move the project to a shorter path",
     )
 
 
-def check_use_cases(root: Path, known: Mapping[str, str]) -> list[Finding]:
+def check_use_cases(root: Path, known: Mapping[str, str]) -> list[Obstacle]:
     """Each folder that ``MLOPS_USE_CASES`` names is there."""
     return [
-        Finding(f"use cases: MLOPS_USE_CASES names {folder}, which is no folder", "correct it in .env")
+        Obstacle(f"use cases: MLOPS_USE_CASES names {folder}, which is no folder", "correct it in .env")
         for folder in search_path(known.get("MLOPS_USE_CASES", ""), root)
         if not folder.is_dir()
     ]
 
 
-def check_port(name: str, port: int, state: Path) -> Finding | None:
+def check_port(name: str, port: int, state: Path) -> Obstacle | None:
     """Nobody listens on a port, unless a leftover of this installation, which the start clears away."""
     if not _is_taken(port):
         return None
@@ -137,7 +137,9 @@ def check_port(name: str, port: int, state: Path) -> Finding | None:
         return None
     service = name[len("MLOPS_") : -len("_PORT")].replace("_", " ").lower()
     by = f" by {_program(pid)} (pid {pid})" if pid is not None else ""
-    return Finding(f"port {port} ({service}) is in use{by}", f"stop what uses it, or set {name} in .env to a free port")
+    return Obstacle(
+        f"port {port} ({service}) is in use{by}", f"stop what uses it, or set {name} in .env to a free port"
+    )
 
 
 def _is_taken(port: int) -> bool:
@@ -220,10 +222,10 @@ def free_memory() -> float | None:
     return free
 
 
-def report(found: list[Finding]) -> str:
-    """The findings as the user reads them."""
+def report(found: list[Obstacle]) -> str:
+    """The obstacles as the user reads them."""
     if not found:
         return "Nothing stands in the way of a start."
-    lines = [f"  {number}. {finding}" for number, finding in enumerate(found, 1)]
+    lines = [f"  {number}. {obstacle}" for number, obstacle in enumerate(found, 1)]
     subject = "1 thing stands" if len(found) == 1 else f"{len(found)} things stand"
     return "\n".join([f"{subject} in the way of a start:", *lines])

@@ -115,7 +115,7 @@ def test_what_start_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     options = start_parser("./start.sh").parse_args(["--rows", "777715", "--data", "a=b.csv"])
     files = [("a", tmp_path / "b.csv")]
     assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, files, None)
-    assert first_data(options) == ["--rows", "777715", "--data", f"a={tmp_path}/b.csv"]
+    assert first_data(options.rows, options.data) == ["--rows", "777715", "--data", f"a={tmp_path}/b.csv"]
 
 
 @pytest.mark.parametrize("option", ["--workers", "--rows"])

@@ -16,7 +16,7 @@ from mlops_platform.services import java
 from mlops_platform.settings import PlatformSettings
 from stack import bare
 from stack.bare import installation, preflight
-from stack.bare.preflight import GIB, Finding
+from stack.bare.preflight import GIB, Obstacle
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_port_held_by_a_leftover_of_this_installation_is_no_finding(tmp_path: 
         (
             (3, 9, 2),
             False,
-            Finding(
+            Obstacle(
                 "Python: 3.9.2 (/usr/bin/python3) is too old, 3.11 or newer is needed",
                 "install Python 3.11, 3.12 or 3.13 (or uv, which brings one), or set MLOPS_PYTHON to one",
             ),
@@ -73,7 +73,7 @@ def test_a_port_held_by_a_leftover_of_this_installation_is_no_finding(tmp_path: 
         ((3, 14, 0), False, None),
     ],
 )
-def test_python(version: tuple[int, ...], uv_is_there: bool, expected: Finding | None) -> None:
+def test_python(version: tuple[int, ...], uv_is_there: bool, expected: Obstacle | None) -> None:
     assert preflight.check_python(version, "/usr/bin/python3", uv_is_there=uv_is_there) == expected
 
 
@@ -119,7 +119,7 @@ def test_all_findings_come_at_once(
     monkeypatch.setattr(preflight, "DISK_NEEDED", 2**60)
     monkeypatch.setattr(preflight, "DISK_NEEDED_WITH_ENVIRONMENT", 2**60)
     environ = {"MLOPS_STATE_DIR": str(tmp_path), "PATH": os.environ["PATH"], "MLOPS_MLFLOW_PORT": str(taken_port)}
-    found = preflight.findings(project_root, environ)
+    found = preflight.obstacles(project_root, environ)
     whats = [finding.what for finding in found]
     assert any(what.startswith("memory: ") for what in whats)
     assert any(what.startswith("disk: ") for what in whats)
@@ -129,7 +129,7 @@ def test_all_findings_come_at_once(
 
 def test_the_report() -> None:
     assert preflight.report([]) == "Nothing stands in the way of a start."
-    assert preflight.report([Finding("a is b", "do c")]) == (
+    assert preflight.report([Obstacle("a is b", "do c")]) == (
         "1 thing stands in the way of a start:\n  1. a is b. Remedy: do c"
     )
 

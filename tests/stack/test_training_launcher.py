@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from stack.training_launcher import LABEL, Launch, Refused, check_image_query, container_of, listen
+from stack.bare.compose import TRAINING_LABEL
+from stack.training_launcher import Forbidden, Launch, check_image_query, container_of, listen
 
 LAUNCH = Launch(
     image="here-training",
@@ -53,7 +54,7 @@ def test_a_run_is_made_as_the_launcher_says_whatever_else_was_asked() -> None:
         "Cmd": ["train"],
         "Env": ["MLFLOW_TRACKING_URI=http://mlflow:5001", "MLOPS_USE_CASES=/srv/mine"],
         "User": "1000:1000",
-        "Labels": {LABEL: "here"},
+        "Labels": {TRAINING_LABEL: "here"},
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {
@@ -136,7 +137,7 @@ def test_promotion_is_the_other_command() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_training_run_is_refused(request_body: dict[str, Any], message: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Forbidden) as caught:
         container_of(LAUNCH, request_body, lake=None)
     assert str(caught.value) == message
 
@@ -146,14 +147,14 @@ def test_a_link_that_leads_out_of_the_lake_is_refused(tmp_path: Path) -> None:
     lake.mkdir()
     (lake / "features").symlink_to("/etc")
     launch = Launch(**{**vars(LAUNCH), "lake": lake})
-    with pytest.raises(Refused, match="a link leads out of the lake"):
+    with pytest.raises(Forbidden, match="a link leads out of the lake"):
         container_of(launch, asked(mount(VolumeOptions={"Subpath": "features"})), lake="/engine")
 
 
 def test_only_the_training_image_is_looked_up() -> None:
     check_image_query(LAUNCH, {"filters": ['{"reference": ["here-training"]}']})
     for query in ({}, {"filters": ['{"reference": ["postgres"]}']}, {"filters": ["{}"]}):
-        with pytest.raises(Refused):
+        with pytest.raises(Forbidden):
             check_image_query(LAUNCH, query)
 
 
@@ -165,8 +166,8 @@ class FakeEngine:
         self.answers: dict[str, Any] = {
             "/version": {"ApiVersion": "1.41"},
             "/volumes/here_lake": {"Mountpoint": "/engine/here_lake/_data"},
-            f"/containers/{CONTAINER}/json": {"Config": {"Labels": {LABEL: "here"}}},
-            f"/containers/{FOREIGN}/json": {"Config": {"Labels": {LABEL: "another"}}},
+            f"/containers/{CONTAINER}/json": {"Config": {"Labels": {TRAINING_LABEL: "here"}}},
+            f"/containers/{FOREIGN}/json": {"Config": {"Labels": {TRAINING_LABEL: "another"}}},
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
