@@ -5,6 +5,7 @@ nor to start again.
 """
 
 import datetime as dt
+import logging
 from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -20,6 +21,8 @@ from mlops_platform.online_store.redis_first import RedisFirst, open_redis
 from mlops_platform.use_case.spec import UseCase
 from serving.follow.pairing import OpenSnapshot, computed_otherwise
 from serving.served import ServedStore
+
+logger = logging.getLogger(__name__)
 
 _LOCK = ".lock"
 _REMEDY = "run the features DAG again; the snapshot before goes on answering"
@@ -59,7 +62,7 @@ class SnapshotFollower:
             if self.newest is None or self.newest.manifest != self.published:
                 self.newest = self._opened(self.published)
         except (PlatformError, OSError, ValueError, SyntaxError) as error:
-            self.refused = str(error)
+            self._refuse(error)
         else:
             self.refused = None
 
@@ -70,7 +73,7 @@ class SnapshotFollower:
                 raise SnapshotError(f"no copy of snapshot {manifest.snapshot} was kept", remedy=_REMEDY)
             self.newest = self._opened(manifest)
         except (PlatformError, OSError, SyntaxError) as error:
-            self.refused = str(error)
+            self._refuse(error)
 
     def keep_only(self, manifest: SnapshotManifest | None) -> None:
         """Remove the copies of all snapshots but this one and the newest."""
@@ -80,6 +83,11 @@ class SnapshotFollower:
             for copy in self._kept.glob("*.lmdb*") if free else ():
                 if copy not in staying:
                     copy.unlink(missing_ok=True)
+
+    def _refuse(self, error: Exception) -> None:
+        if self.refused != str(error):
+            logger.error("snapshot refused", extra={"use_case": self._use_case.name, "reason": str(error)})
+        self.refused = str(error)
 
     def _copy_of(self, manifest: SnapshotManifest) -> Path:
         return self._kept / f"{manifest.snapshot}.{manifest.attempt}.lmdb"

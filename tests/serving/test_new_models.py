@@ -382,12 +382,11 @@ async def test_a_snapshot_of_changed_formulas_is_served_together_with_the_first_
         return answer["snapshot"], answer["model_version"]
 
     async with serve(connected) as (client, service):
-        follower = service.runtime.followers["credit_risk"]
         publish_snapshot(connected, credit_risk, "second", transform=changed)
-        await follower.follow_snapshots()
+        await service.runtime.followers["credit_risk"].follow_snapshots()
         assert await pair(client) == ("first", "1")
         registry.point("credit_risk", "champion", registry.register("credit_risk", folder))
-        await follower.follow_models()
+        await service.runtime.followers["credit_risk"].follow_models()
         assert await pair(client) == ("second", "2")
         back = await client.post("/admin/credit_risk/rollback", headers=ADMIN)
         assert await pair(client) == ("second", "2")
