@@ -88,21 +88,26 @@ def default_spark(source: Path) -> tuple[Any, Frames]:
     return spark, frames
 
 
-def job_spark(source: Path) -> tuple[Any, Frames]:
+def job_spark(_: Path) -> tuple[Any, Frames]:
     from pyspark.sql import SparkSession
 
+    from mlops_platform.lake.datasets import Datasets
+    from mlops_platform.lake.layout import Lake
+    from mlops_platform.settings import load_settings
     from mlops_platform.use_case.find import get_use_case
-    from spark_jobs import feature_job
-    from spark_jobs.snapshot_build import FeatureRun, Features
+    from spark_jobs.feature_run import FeatureRun
+    from spark_jobs.features import Features
+    from spark_jobs.session import configure, shuffle_partitions
 
-    feature_job.spare_pandas()
     spark = SparkSession.builder.getOrCreate()
-    feature_job.configure(spark, feature_job.shuffle_partitions(source))
+    lake, use_case = Lake(load_settings().lake_root), get_use_case("credit_risk")
+    dataset = Datasets(lake, use_case).get(0)
+    configure(spark, shuffle_partitions(dataset))
 
     def frames() -> tuple[Any, Any]:
-        features = Features(spark, FeatureRun(get_use_case("credit_risk"), source, 1, "benchmark", RUN_DATE))
+        features = Features(spark, lake, FeatureRun(use_case, dataset, "benchmark", RUN_DATE))
         judged = features.judge(thoroughly=False)
-        return judged.valid, features.of(judged)[0]
+        return judged.valid, features.of(judged.valid)
 
     return spark, frames
 
@@ -277,6 +282,15 @@ def platform_environment(folder: Path) -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in output.split("\0") if "=" in entry)
 
 
+def add_dataset(lake_root: Path, source: Path) -> None:
+    """The job reads what arrived in a lake."""
+    from mlops_platform.lake.datasets import Datasets
+    from mlops_platform.lake.layout import Lake
+    from mlops_platform.use_case.find import get_use_case
+
+    Datasets(Lake(lake_root), get_use_case("credit_risk")).add(source)
+
+
 def differing_rows(one: Path, other: Path) -> int:
     """Loans that only one of them has, or whose features differ: means by more than the last digits of a double."""
     import duckdb
@@ -346,6 +360,8 @@ def main() -> None:
         source = folder / "loans.csv"
         write_csv(source, given.rows, seed=1)
         platform = platform_environment(folder) if "job" in given.only else {}
+        if platform:
+            add_dataset(Path(platform["MLOPS_STATE_DIR"]) / "lake", source)
         cold: dict[str, list[dict[str, Any]]] = {name: [] for name in given.only}
         for run in range(given.runs):
             for name in given.only:

@@ -7,8 +7,11 @@ REMEDY_FOLLOWS = ". Remedy: "
 class PlatformError(Exception):
     """Something the user can mend: what was found, what was expected, and the remedy.
 
-    ``str(error)`` is the whole message on one line: ``<what>. Remedy: <what to do>``.
+    ``str(error)`` is the whole message on one line: ``<what>. Remedy: <what to do>``. ``transient`` says if another
+    attempt may go well though nobody does anything.
     """
+
+    transient = False
 
     def __init__(self, what: str, *, remedy: str) -> None:
         super().__init__(f"{what.rstrip('.')}{REMEDY_FOLLOWS}{remedy}")

@@ -11,12 +11,14 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.tables import latest_view
 from mlops_platform.use_case.find import get_use_case
 from mlops_platform.use_case.synthetic import generators, get_generator
-from spark_jobs.feature_job import configure, run_job
-from spark_jobs.snapshot_build import FeatureRun
+from spark_jobs.feature_job import run_job
+from spark_jobs.feature_run import FeatureRun
+from spark_jobs.session import configure
 
 ROWS = 1000
 
@@ -41,8 +43,9 @@ def exercise(folder: Path) -> None:
     use_case = get_use_case(generators()[0])
     raw = folder / "raw.csv"
     get_generator(use_case.name).write_csv(raw, ROWS, seed=1)
-    run = FeatureRun(use_case, raw, 1, "exercise", dt.date(2021, 1, 1))
-    run_job(run, Lake(folder / "lake"), 1, lambda _: session)
+    lake = Lake(folder / "lake")
+    run = FeatureRun(use_case, Datasets(lake, use_case).add(raw), "exercise", dt.date(2021, 1, 1))
+    run_job(run, lake, 1, lambda _: session)
     session.table(latest_view(use_case)).collect()
     jvm: Any = session._jvm
     jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2.startWithContext(

@@ -1,47 +1,57 @@
 """The feature job: a raw dataset in, a published snapshot of features out. Submitted by the features DAG.
 
-Whatever goes wrong, the last line of the log says what in one sentence, the exit code is 1, and the snapshot that was
-published before still is.
+Whatever goes wrong, the last line of the log says what in one sentence, and the snapshot that was published before
+still is. The exit code is 1 if another attempt would end the same way, ``EX_TEMPFAIL`` (75) if it may not.
 """
 
 import argparse
 import datetime as dt
 import logging
-import math
+import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from py4j.protocol import INPUT_CONVERTER
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from pyspark.sql.types import NumpyArrayConverter, NumpyScalarConverter
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.raw_file import check_header
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.spec import UseCase
+from spark_jobs.attempt import Attempt
+from spark_jobs.feature_run import FeatureRun
 from spark_jobs.publication import publish
-from spark_jobs.snapshot_build import Attempt, FeatureRun, Stopwatch, build, rehearse
+from spark_jobs.session import open_session, shuffle_partitions
+from spark_jobs.snapshot_build import build, rehearse
+from spark_jobs.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from mlops_platform.online_store.redis import RedisPublisher
-
-BYTES_PER_PARTITION = 128 * 1024 * 1024
-"""Of the raw text. A shuffle partition then takes some 30 MB: it is sorted in memory."""
-GZIP_RATIO = 6
-EMPTY_RELATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
 
 log = logging.getLogger(__name__)
 
 
 OpenSession = Callable[[int], SparkSession]
 """Opens a session that shuffles into so many partitions."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, in one line, and whether another attempt may go well."""
+
+    message: str
+    transient: bool
+
+    @property
+    def exit_code(self) -> int:
+        return os.EX_TEMPFAIL if self.transient else 1
 
 
 def run_job(
@@ -59,7 +69,7 @@ def run_job(
     attempt = Attempt(snapshots, snapshot, snapshots.claim(snapshot))
     try:
         with watch.step("session"):
-            session = sessions(shuffle_partitions(run.raw_file))
+            session = sessions(shuffle_partitions(run.dataset))
         manifest = build(session, run, attempt, watch, redis)
     except BaseException:
         snapshots.abandon(snapshot, attempt.name)
@@ -70,6 +80,9 @@ def run_job(
         forget_old_rows(redis, snapshots)
     published = snapshots.get(snapshot)
     log.info("published snapshot %s of %s", snapshot, run.use_case.name)
+    current = snapshots.current()
+    if current is not None and current.snapshot != snapshot:
+        log.info("the current snapshot stays %s, which is of a later day", current.snapshot)
     if removed:
         log.info("deleted old snapshots: %s", ", ".join(removed))
     log.info("seconds: %s", ", ".join(f"{step} {seconds:.1f}" for step, seconds in published.timings.items()))
@@ -94,47 +107,26 @@ def open_redis(settings: PlatformSettings) -> "RedisPublisher | None":
     return RedisPublisher(settings.online_store_url.get_secret_value())
 
 
-def shuffle_partitions(raw_file: Path) -> int:
-    """Into how many partitions the rows of a file are shuffled."""
-    size = raw_file.stat().st_size * (GZIP_RATIO if raw_file.suffix == ".gz" else 1)
-    return max(2, math.ceil(size / BYTES_PER_PARTITION))
+def plan(lake: Lake, use_case: UseCase, given: argparse.Namespace) -> FeatureRun:
+    """The run that was asked for, on a dataset that was verified. A run that was published keeps to its dataset.
 
-
-def open_session(name: str, partitions: int) -> SparkSession:
-    """A session for the job; what holds for every job is in spark_jobs/conf/spark-defaults.conf."""
-    spare_pandas()
-    session = SparkSession.builder.appName(name).enableHiveSupport().getOrCreate()
-    configure(session, partitions)
-    return session
-
-
-class OfNumpyAlone:
-    """A converter of PySpark's that is asked about NumPy's values alone: to answer, it imports pandas."""
-
-    def __init__(self, converter: NumpyArrayConverter | NumpyScalarConverter) -> None:
-        self._converter = converter
-
-    def can_convert(self, value: object) -> bool:
-        return type(value).__module__ == "numpy" and bool(self._converter.can_convert(value))
-
-    def convert(self, value: Any, client: Any) -> Any:
-        return self._converter.convert(value, client)
-
-
-def spare_pandas() -> None:
-    """Have PySpark not ask of every value that it hands over whether it is NumPy's."""
-    of_numpy = (NumpyArrayConverter, NumpyScalarConverter)
-    INPUT_CONVERTER[:] = [OfNumpyAlone(one) if isinstance(one, of_numpy) else one for one in INPUT_CONVERTER]
-
-
-def configure(session: SparkSession, partitions: int) -> None:
-    """What this job needs of its session, whatever the defaults are."""
-    cores = session.sparkContext.defaultParallelism
-    # as many partitions as the data needs, and no fewer than there are cores: nothing is left for Spark to merge
-    session.conf.set("spark.sql.shuffle.partitions", max(partitions, cores))
-    session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
-    # where no row is left, Spark would cut the plan short, and forget what it counted on the way
-    session.conf.set("spark.sql.adaptive.optimizer.excludedRules", EMPTY_RELATIONS)
+    Raises:
+        SnapshotError: it is asked to publish another dataset than the one it published.
+        RawDataError: there is no such dataset, it was changed, or it is of an older spec.
+    """
+    before = Snapshots(lake, use_case.name).find(snapshot_id(given.run_id))
+    if before is not None and given.dataset_version not in (0, before.dataset_version):
+        raise SnapshotError(
+            f"the run {given.run_id} published dataset version {before.dataset_version} as snapshot "
+            f"{before.snapshot}; it cannot publish version {given.dataset_version} under the same name",
+            remedy=f"start a new run: `mlops run {use_case.name} features`",
+        )
+    datasets = Datasets(lake, use_case)
+    dataset = datasets.get(before.dataset_version if before else given.dataset_version)
+    # the spec may have changed since the file arrived
+    check_header(dataset.columns, dataset.key, use_case)
+    datasets.verify(dataset)
+    return FeatureRun(use_case, dataset, given.run_id, given.run_date)
 
 
 def describe(error: BaseException) -> str:
@@ -161,29 +153,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def failure_of(given: argparse.Namespace, sessions: OpenSession) -> str:
-    """Do what was asked for. Returns what went wrong in one line, nothing if nothing did."""
+def failure_of(given: argparse.Namespace, sessions: OpenSession) -> Failure | None:
+    """Do what was asked for. Returns what went wrong, None if nothing did."""
     try:
         settings = load_settings()
         lake = Lake(settings.lake_root)
-        use_case = get_use_case(given.use_case)
-        datasets = Datasets(lake, use_case)
-        dataset = datasets.get(_version(Snapshots(lake, use_case.name), given.run_id, given.dataset_version))
-        # the spec may have changed since the file arrived
-        check_header(dataset.columns, str(dataset.file), use_case)
-        datasets.verify(dataset)
-        run = FeatureRun(use_case, dataset.file, dataset.version, given.run_id, given.run_date)
+        run = plan(lake, get_use_case(given.use_case), given)
         if given.dry_run:
-            rehearse(sessions(shuffle_partitions(run.raw_file)), run)
+            rehearse(sessions(shuffle_partitions(run.dataset)), lake, run)
             log.info("dry run: nothing was written")
         else:
             run_job(run, lake, settings.snapshots_kept, sessions, open_redis(settings))
     except PlatformError as error:
-        return str(error)
+        return Failure(str(error), error.transient)
     except Exception as error:
         log.exception("unexpected")
-        return describe(error)
-    return ""
+        return Failure(describe(error), transient=True)
+    return None
 
 
 def main() -> int:
@@ -194,16 +180,10 @@ def main() -> int:
     # Spark says goodbye first: the message is the last line of the log
     if session := SparkSession.getActiveSession():
         session.stop()
-    if failure:
-        log.error("feature job failed: %s", failure)
-        return 1
-    return 0
-
-
-def _version(snapshots: Snapshots, run_id: str, asked: int) -> int:
-    """A rerun of a published run that asks for the latest dataset takes the one that was the latest then."""
-    before = {manifest.snapshot: manifest for manifest in snapshots.published()}.get(snapshot_id(run_id))
-    return before.dataset_version if before and asked == 0 else asked
+    if failure is None:
+        return 0
+    log.error("feature job failed: %s", failure.message)
+    return failure.exit_code
 
 
 if __name__ == "__main__":

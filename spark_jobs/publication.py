@@ -6,7 +6,6 @@ from functools import partial
 from pyspark.sql import SparkSession
 
 from mlops_platform.lake import tables
-from mlops_platform.lake.layout import uri
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.lake.tables import DATABASE, history_table
 from mlops_platform.use_case.spec import UseCase
@@ -16,6 +15,8 @@ def publish(
     session: SparkSession, use_case: UseCase, snapshots: Snapshots, manifest: SnapshotManifest, kept: int
 ) -> list[str]:
     """Make a built snapshot the one that everyone reads, and let go of the oldest beyond ``kept``.
+
+    A snapshot of an earlier day than the current one is added to the history and no more: views and pointer stay.
 
     Each step may be the last that happens: what readers see is always one whole snapshot, and running the job again
     ends as if nothing had gone wrong. Returns the ids of the snapshots that were deleted.
@@ -27,10 +28,11 @@ def publish(
     started = time.monotonic()
     with snapshots.publishing(manifest.snapshot, manifest.attempt):
         prepare_table(session, use_case, snapshots)
-        location = uri(snapshots.lake.root / manifest.features_path)
-        for statement in tables.put_partition(use_case, manifest.snapshot, location):
-            session.sql(statement)
-        for statement in tables.move_views(use_case, manifest.snapshot):
+        location = snapshots.lake.uri(manifest.features_path)
+        statements = tables.put_partition(use_case, manifest.snapshot, location)
+        if snapshots.supersedes(manifest):
+            statements += tables.move_views(use_case, manifest.snapshot)
+        for statement in statements:
             session.sql(statement)
         timings = manifest.timings | {"hive": round(time.monotonic() - started, 3)}
         snapshots.publish(manifest.model_copy(update={"timings": timings}))
@@ -39,8 +41,8 @@ def publish(
 
 def prepare_table(session: SparkSession, use_case: UseCase, snapshots: Snapshots) -> None:
     """Make the database and the history table, and add the columns that are new in the spec."""
-    session.sql(tables.create_database(uri(snapshots.lake.root / "warehouse" / f"{DATABASE}.db")))
-    session.sql(tables.create_history_table(use_case, uri(snapshots.folder)))
+    session.sql(tables.create_database(snapshots.lake.uri(f"warehouse/{DATABASE}.db")))
+    session.sql(tables.create_history_table(use_case, snapshots.lake.uri(snapshots.prefix)))
     found = {field.name: field.dataType.simpleString() for field in session.table(history_table(use_case)).schema}
     for statement in tables.evolve_history_table(use_case, found):
         session.sql(statement)

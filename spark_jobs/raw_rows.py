@@ -9,6 +9,7 @@ came. The rules by which a row is rejected:
 ``c: no int`` (long, ...)      not of the column's type; a date is ``YYYY-MM-DD``, a number is finite
 ``c: not allowed``             none of the allowed values
 ``c: below minimum``           likewise ``above maximum``
+``c: no id``                   an entity's id that nobody could ask for (mlops_platform/use_case/ids.py)
 =============================  =======================================================================
 """
 
@@ -17,6 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from mlops_platform.lake.tables import text_literal
+from mlops_platform.use_case.ids import CONTROL_CHARACTERS, LONGEST_ID_BYTES, ids_are_whole_numbers
 from mlops_platform.use_case.spec import HIVE_TYPES, Feature, RawColumn, UseCase
 
 MALFORMED = "_malformed"
@@ -28,12 +30,15 @@ Rule = tuple[str, str]
 not a dozen calls from Python into the JVM."""
 
 
-def read_text(session: SparkSession, location: str, use_case: UseCase) -> DataFrame:
-    """The file's rows, every raw column as text, with the whole line in ``_malformed`` if its fields do not add up."""
+def read_text(session: SparkSession, location: str, use_case: UseCase, *, multiline: bool = False) -> DataFrame:
+    """The file's rows, every raw column as text, with the whole line in ``_malformed`` if its fields do not add up.
+
+    A ``multiline`` file has fields with line breaks: it is read as one piece, by one task.
+    """
     names = [*use_case.raw_columns, MALFORMED]
     schema = StructType([StructField(name, StringType()) for name in names])
     # columnPruning: fields are counted in every line, also where a query needs few of them
-    reader = session.read.schema(schema).option("columnPruning", value=False)
+    reader = session.read.schema(schema).option("columnPruning", value=False).option("multiLine", value=multiline)
     return reader.csv(
         location, header=True, mode="PERMISSIVE", columnNameOfCorruptRecord=MALFORMED, quote='"', escape='"'
     )
@@ -64,6 +69,8 @@ def row_rules(use_case: UseCase) -> list[Rule]:
         if column.type != "string":
             rules.append((f"{column.name}: no {column.type}", f"{text} IS NOT NULL AND {value} IS NULL"))
         rules += bounds(column, text, value)
+    if not ids_are_whole_numbers(use_case):
+        rules.append((f"{use_case.entity_key}: no id", _is_no_id(f"`{use_case.entity_key}`")))
     return rules
 
 
@@ -105,6 +112,10 @@ def is_finite(value: str) -> str:
     """Whether a double is a number: neither infinite nor NaN."""
     # NaN is greater than infinity in Spark's order
     return f"abs({value}) < double('infinity')"
+
+
+def _is_no_id(text: str) -> str:
+    return f"octet_length({text}) > {LONGEST_ID_BYTES} OR {text} RLIKE {text_literal(CONTROL_CHARACTERS)}"
 
 
 def _value(column: RawColumn) -> str:

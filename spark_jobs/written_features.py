@@ -1,90 +1,140 @@
-"""The parquet files of an attempt, read back with Arrow: checks before anything is published, and the online store."""
+"""The parquet files of an attempt, read back before anything is published: their checks, and the latest rows."""
 
+import heapq
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.lake.snapshots import RuleFinding
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
 
-_ROWS_AT_ONCE = 65_536
-
-
-def repeated_keys(folder: Path, use_case: UseCase) -> int:
-    """How many rows have a row key that another row has as well, less one of each."""
-    keys = _read(folder, [use_case.row_key]).column(use_case.row_key)
-    return len(keys) - int(pc.count_distinct(keys).as_py())
+_ROWS_PER_RUN = 200_000
+_ROWS_AT_ONCE = 2_000
+_BYTES_AT_ONCE = 1024 * 1024
 
 
-def check(folder: Path, use_case: UseCase, rows: int) -> int:
-    """Check that the files hold so many rows of the spec's schema, one of each entity the latest.
+@dataclass(frozen=True)
+class Keys:
+    """``repeated``: rows whose row key an earlier row has. ``unclear``: entities without exactly one latest row."""
 
-    Returns the number of entities.
-
-    Raises:
-        SnapshotError: they do not; says what was found and what was expected.
-    """
-    files = _files(folder)
-    expected = [(name, ARROW_TYPES[kind]) for name, kind in use_case.feature_table]
-    found = [(field.name, field.type) for field in files[0].schema_arrow]
-    if found != expected:
-        raise _unfit(use_case, f"has the columns {_listed(found)}, its spec says {_listed(expected)}")
-    written = sum(file.metadata.num_rows for file in files)
-    if written != rows:
-        raise _unfit(use_case, f"has {written} rows of {rows} valid ones")
-    table = _read(folder, [use_case.entity_key, "is_latest"])
-    entities = int(pc.count_distinct(table.column(use_case.entity_key)).as_py())
-    latest = int(pc.sum(pc.equal(table.column("is_latest"), 1)).as_py() or 0)
-    if latest != entities:
-        raise _unfit(use_case, f"marks {latest} rows as the latest of {entities} entities")
-    return entities
+    repeated: int
+    entities: int
+    unclear: int
 
 
-def latest_rows(folder: Path, use_case: UseCase) -> Iterator[FeatureRow]:
-    """The latest row of each entity, in the order of the bytes of the entity's id."""
-    dates = [use_case.event_time] if use_case.event_time else []
-    columns = list(dict.fromkeys([use_case.entity_key, *dates, *use_case.feature_names]))
-    batches = (batch for file in _files(folder) for batch in file.iter_batches(columns=[*columns, "is_latest"]))
-    table = pa.Table.from_batches(batch.filter(pc.equal(batch.column("is_latest"), 1)) for batch in batches)
-    ids = pc.cast(table.column(use_case.entity_key), pa.string())
-    order = pc.sort_indices(ids)
-    for start in range(0, len(order), _ROWS_AT_ONCE):
-        part = order.slice(start, _ROWS_AT_ONCE)
-        rows = table.take(part).to_pydict()
-        features = zip(*(rows[name] for name in use_case.feature_names), strict=True)
-        days = rows[use_case.event_time] if use_case.event_time else [None] * len(part)
-        for key, day, values in zip(ids.take(part).to_pylist(), days, features, strict=True):
-            yield FeatureRow(key, day, dict(zip(use_case.feature_names, values, strict=True)))
+class WrittenFeatures:
+    """One attempt's files below a prefix of the lake. However many rows there are, the driver holds few of them."""
+
+    def __init__(self, lake: Lake, prefix: str, use_case: UseCase) -> None:
+        self._lake = lake
+        self._prefix = prefix
+        self._use_case = use_case
+
+    def count_keys(self, session: SparkSession) -> Keys:
+        """Count in Spark, in one job."""
+        schema = ", ".join(f"`{name}` {HIVE_TYPES[kind]}" for name, kind in self._use_case.feature_table)
+        written = session.read.schema(schema).parquet(self._lake.uri(self._prefix))
+        by_row = _by_key(written, self._use_case.row_key).agg(
+            F.sum(F.col("rows") - 1).alias("repeated"), F.lit(0).alias("entities"), F.lit(0).alias("unclear")
+        )
+        by_entity = _by_key(written, self._use_case.entity_key).agg(
+            F.lit(0).alias("repeated"),
+            F.count("*").alias("entities"),
+            F.count_if(~F.col("latest").eqNullSafe(1)).alias("unclear"),
+        )
+        total = by_row.unionByName(by_entity).agg(*(F.sum(name).alias(name) for name in by_row.columns)).collect()[0]
+        return Keys(total["repeated"] or 0, total["entities"], total["unclear"])
+
+    def check(self, rows: int, keys: Keys) -> None:
+        """Check that the files hold so many rows of the spec's schema, one of each entity the latest.
+
+        Raises:
+            SnapshotError: they do not; says what was found and what was expected.
+        """
+        expected = [(name, ARROW_TYPES[kind]) for name, kind in self._use_case.feature_table]
+        written = 0
+        for file in self._files():
+            found = [(field.name, field.type) for field in file.schema_arrow]
+            if found != expected:
+                raise self._unfit(f"has the columns {_listed(found)}, its spec says {_listed(expected)}")
+            written += file.metadata.num_rows
+        if written != rows:
+            raise self._unfit(f"has {written} rows of {rows} valid ones")
+        if keys.unclear:
+            raise self._unfit(f"marks none or several rows as the latest of {keys.unclear} of {keys.entities} entities")
+
+    def latest(self, scratch: Path) -> Iterator[FeatureRow]:
+        """The latest row of each entity, in the order of the bytes of the entity's id.
+
+        Sorted runs lie in ``scratch``, a folder of this machine, and are merged.
+        """
+        runs = []
+        for number, rows in enumerate(self._runs()):
+            runs.append(scratch / f"{number}.arrow")
+            with pa.ipc.new_file(str(runs[-1]), rows.schema) as file:
+                file.write_table(rows, max_chunksize=_ROWS_AT_ONCE)
+        # of text, the order of its characters is that of its bytes in UTF-8
+        yield from heapq.merge(*map(self._rows_of, runs), key=lambda row: row.entity_id)
+
+    def _runs(self) -> Iterator[pa.Table]:
+        """The latest rows with the entity's id as text, each table sorted by it."""
+        gathered: list[pa.RecordBatch] = []
+        for batch in self._latest_batches():
+            gathered.append(batch)
+            if sum(map(len, gathered)) >= _ROWS_PER_RUN:
+                yield pa.Table.from_batches(gathered).sort_by(self._use_case.entity_key)
+                gathered = []
+        if gathered:
+            yield pa.Table.from_batches(gathered).sort_by(self._use_case.entity_key)
+
+    def _latest_batches(self) -> Iterator[pa.RecordBatch]:
+        key = self._use_case.entity_key
+        dates = [self._use_case.event_time] if self._use_case.event_time else []
+        columns = list(dict.fromkeys([key, *dates, *self._use_case.feature_names]))
+        for batch in itertools.chain.from_iterable(
+            file.iter_batches(columns=[*columns, "is_latest"]) for file in self._files()
+        ):
+            latest = batch.filter(pc.equal(batch.column("is_latest"), 1)).select(columns)
+            yield latest.set_column(columns.index(key), key, pc.cast(latest.column(key), pa.string()))
+
+    def _rows_of(self, run: Path) -> Iterator[FeatureRow]:
+        names = self._use_case.feature_names
+        with pa.memory_map(str(run)) as source, pa.ipc.open_file(source) as file:
+            for number in range(file.num_record_batches):
+                columns = file.get_batch(number).to_pydict()
+                keys = columns[self._use_case.entity_key]
+                days = columns[self._use_case.event_time] if self._use_case.event_time else [None] * len(keys)
+                features = zip(*(columns[name] for name in names), strict=True)
+                for key, day, values in zip(keys, days, features, strict=True):
+                    yield FeatureRow(key, day, dict(zip(names, values, strict=True)))
+
+    def _files(self) -> Iterator[pq.ParquetFile]:
+        # one by one: a dataset of Arrow would do it as well, but loading it loads pandas, which takes a second
+        for key in self._lake.keys(self._prefix):
+            if key.endswith(".parquet"):
+                with self._lake.open(key) as file:
+                    yield pq.ParquetFile(file, buffer_size=_BYTES_AT_ONCE, pre_buffer=False)
+
+    def _unfit(self, what: str) -> SnapshotError:
+        return SnapshotError(
+            f"what was computed for {self._use_case.name} {what}",
+            remedy=f"correct use_cases/{self._use_case.name}/features.py",
+        )
 
 
-def findings(folder: Path) -> tuple[RuleFinding, ...]:
-    """How many rows of a quarantine broke each rule, the most frequent first."""
-    reasons = pc.list_flatten(_read(folder, ["reasons"]).column("reasons"))
-    counted = ((entry["values"], entry["counts"]) for entry in pc.value_counts(reasons).to_pylist())
-    ordered = sorted(counted, key=lambda entry: (-entry[1], entry[0]))
-    return tuple(RuleFinding(rule=rule, rows=rows) for rule, rows in ordered)
-
-
-def _read(folder: Path, columns: list[str]) -> pa.Table:
-    return pa.concat_tables(file.read(columns=columns) for file in _files(folder))
-
-
-def _files(folder: Path) -> list[pq.ParquetFile]:
-    # one by one: a dataset of Arrow would do it as well, but loading it loads pandas, which takes a second
-    return [pq.ParquetFile(path) for path in sorted(folder.glob("*.parquet"))]
+def _by_key(written: DataFrame, key: str) -> DataFrame:
+    return written.groupBy(key).agg(F.count("*").alias("rows"), F.sum("is_latest").alias("latest"))
 
 
 def _listed(columns: list[tuple[str, pa.DataType]]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns)
-
-
-def _unfit(use_case: UseCase, what: str) -> SnapshotError:
-    return SnapshotError(
-        f"what was computed for {use_case.name} {what}", remedy=f"correct use_cases/{use_case.name}/features.py"
-    )

@@ -25,6 +25,8 @@ Progress = Callable[[str], None]
 class AirflowError(PlatformError):
     """Airflow cannot be reached, or refuses what it was asked."""
 
+    transient = True
+
 
 class RunFailed(PlatformError):
     """A DAG run ended badly, or not in time."""

@@ -27,6 +27,8 @@ _TIMEOUT_MS = 30_000
 class HiveUnavailable(PlatformError):
     """HiveServer2 does not answer, or the use case has no tables yet."""
 
+    transient = True
+
 
 class HiveStore:
     """Reads the published snapshot of a use case. Safe to use from several threads: each call has its own session.

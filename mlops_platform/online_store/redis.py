@@ -35,6 +35,14 @@ _DEFAULT_PLACE = {"host": "localhost", "port": 6379}
 class RedisUnavailable(PlatformError):
     """Redis cannot be reached, is too slow, or refuses what it is asked."""
 
+    transient = True
+
+
+class RedisRefused(RedisUnavailable):
+    """Redis will give the same answer until a person has mended what it says."""
+
+    transient = False
+
 
 class RedisPublisher:
     """Fills Redis with snapshots, and empties it of those that are gone.
@@ -154,7 +162,7 @@ class _Server:
             with self._in_our_words():
                 self._client = redis.Redis(connection_pool=connections, single_connection_client=True)
         except (ValueError, TypeError):  # the messages may repeat the URL
-            raise RedisUnavailable(
+            raise RedisRefused(
                 "MLOPS_ONLINE_STORE_URL is no URL of a Redis server",
                 remedy="give it as redis://[user:password@]host:port/database, or leave it out for the embedded store",
             ) from None
@@ -173,11 +181,11 @@ class _Server:
         try:
             yield
         except redis.OutOfMemoryError:
-            raise RedisUnavailable(
+            raise RedisRefused(
                 f"{self.address} has no memory left", remedy="raise its maxmemory, or keep fewer snapshots"
             ) from None
         except (redis.AuthenticationError, NoPermissionError):
-            raise RedisUnavailable(
+            raise RedisRefused(
                 f"{self.address} refuses the user or the password",
                 remedy="correct MLOPS_ONLINE_STORE_URL; the user needs the commands of hashes, SCAN and UNLINK",
             ) from None

@@ -12,16 +12,18 @@ from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.online_store.published import published_store
 from mlops_platform.online_store.redis import RedisStore
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from serving.api.gate import create_app
 from spark_jobs import feature_job
+from spark_jobs.feature_job import Failure
+from spark_jobs.session import configure
 from tests.redis_server import PASSWORD, RedisServer, redis_server
 from tests.spark import WriteLoans
 
-RunJob = Callable[[str], str]
+RunJob = Callable[[str], Failure | None]
 
 
 @pytest.fixture
@@ -48,12 +50,12 @@ def snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshots:
 def run(
     hive: SparkSession, server: RedisServer, snapshots: Snapshots, credit_risk: UseCase, write_loans: WriteLoans
 ) -> RunJob:
-    """Runs the job on three loans of two customers; returns its failure, nothing if it went well."""
+    """Runs the job on three loans of two customers; returns its failure, None if it went well."""
     loans: tuple[dict[str, Any], ...] = ({"loan_id": 1}, {"loan_id": 2, "loan_amount": 7.5}, {"loan_id": 3, "id": 8})
     Datasets(snapshots.lake, credit_risk).add(write_loans(*loans))
-    feature_job.configure(hive, partitions=2)
+    configure(hive, partitions=2)
 
-    def run_job(run_id: str) -> str:
+    def run_job(run_id: str) -> Failure | None:
         arguments = ["--use-case", "credit_risk", "--dataset-version", "0", "--run-id", run_id]
         return feature_job.failure_of(feature_job.parse([*arguments, "--run-date", "2021-01-01"]), lambda _: hive)
 
@@ -66,7 +68,7 @@ def current(snapshots: Snapshots) -> SnapshotManifest:
     return manifest
 
 
-def rows(store: EmbeddedStore | RedisStore) -> list[FeatureRow | None]:
+def rows(store: RedisStore) -> list[FeatureRow | None]:
     try:
         return store.get_many(["7", "8", "9"])
     finally:
@@ -83,18 +85,19 @@ def test_redis_is_filled_with_what_the_file_holds_and_emptied_of_what_is_kept_no
 ) -> None:
     places = []
     for run_id in ("first", "second", "third", "third"):  # the last is a rerun: an attempt that replaces another
-        assert run(run_id) == ""
+        assert run(run_id) is None
         manifest = current(snapshots)
         places.append(f"mlops:credit_risk:{manifest.snapshot}:{manifest.attempt}")
         found = rows(RedisStore(server.url, "credit_risk", manifest.snapshot, manifest.attempt))
-        assert found == rows(EmbeddedStore(snapshots.lake.root / manifest.online_path, manifest.snapshot))
+        with published_store(snapshots.lake, manifest) as store:
+            assert found == store.get_many(["7", "8", "9"])
         assert [row and row.entity_id for row in found] == ["7", "8", None]
     assert keys(server) == {places[1], places[3]}
 
 
 @pytest.mark.anyio
 async def test_the_service_answers_from_what_the_job_put_into_redis(run: RunJob, server: RedisServer) -> None:
-    assert run("first") == ""
+    assert run("first") is None
     service = create_app(PlatformSettings(mlflow_port=1, _env_file=None))
     transport = httpx.ASGITransport(service)
     async with service.runtime.running(), httpx.AsyncClient(transport=transport, base_url="http://service") as client:
@@ -113,17 +116,18 @@ async def test_the_service_answers_from_what_the_job_put_into_redis(run: RunJob,
 def test_a_redis_that_is_down_fails_the_run_before_anything_is_published(
     run: RunJob, server: RedisServer, snapshots: Snapshots
 ) -> None:
-    assert run("first") == ""
+    assert run("first") is None
     before = current(snapshots)
     server.stop()
 
     failure = run("second")
 
-    assert failure == (
+    assert failure == Failure(
         f"Redis at 127.0.0.1:{server.port} did not answer (ConnectionError). Remedy: see that it runs and "
-        "MLOPS_ONLINE_STORE_URL names it, or leave that out for the embedded store"
+        "MLOPS_ONLINE_STORE_URL names it, or leave that out for the embedded store",
+        transient=True,
     )
-    assert PASSWORD not in failure
+    assert PASSWORD not in failure.message
     assert current(snapshots) == before
     assert snapshots.attempts() == {(before.snapshot, before.attempt)}
 
@@ -135,7 +139,8 @@ def test_what_a_run_without_memory_left_behind_makes_room_for_the_next(
         client.hset("mlops:credit_risk:gone:attempt-0", "1", "{}")
         client.config_set("maxmemory", 1)
 
-    assert run("first") == (
-        f"Redis at 127.0.0.1:{server.port} has no memory left. Remedy: raise its maxmemory, or keep fewer snapshots"
+    assert run("first") == Failure(
+        f"Redis at 127.0.0.1:{server.port} has no memory left. Remedy: raise its maxmemory, or keep fewer snapshots",
+        transient=False,
     )
     assert (keys(server), snapshots.current()) == (set(), None)

@@ -7,14 +7,17 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import PlatformError, SnapshotError
+from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.online_store.embedded import EmbeddedStore
+from mlops_platform.online_store.published import published_store
 from mlops_platform.use_case.spec import Candidate, Feature, Label, QualityGate, RawColumn, Split, UseCase
-from spark_jobs import snapshot_build
-from spark_jobs.feature_job import configure, run_job
-from spark_jobs.snapshot_build import FeatureRun
+from spark_jobs import features
+from spark_jobs.feature_job import run_job
+from spark_jobs.feature_run import FeatureRun
+from spark_jobs.session import configure
 from spark_jobs.transform import compute_of
 
 PASSENGERS = UseCase(
@@ -39,7 +42,7 @@ PASSENGERS = UseCase(
     candidates=(Candidate(family="logistic_regression"),),
     primary_metric="roc_auc",
     gate=QualityGate(),
-    quarantine_limit=0.5,
+    quarantine_limit=0.7,
 )
 
 
@@ -53,27 +56,49 @@ def initials(raw: DataFrame, run_date: dt.date) -> DataFrame:
     )
 
 
+def passengers(lake: Lake, *lines: str) -> FeatureRun:
+    """A run on these lines below the header."""
+    with lake.scratch() as folder:
+        file = folder / "passengers.csv"
+        file.write_text("\n".join(["Ticket,Name,Fare,survived", *lines]) + "\n", encoding="utf-8")
+        return FeatureRun(PASSENGERS, Datasets(lake, PASSENGERS).add(file), "r", dt.date(2021, 1, 1))
+
+
 def test_without_event_time_and_with_rows_that_are_entities(
     hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "passengers.csv"
-    file.write_text(
-        'Ticket,Name,Fare,survived\nC 17,"Allen, Mr. ""Al""",7.25,1\nb/2,"Brown, Ann",,0\n9,Czerny,1,0\n,Dee,1,0\n',
-        encoding="utf-8",
-    )
-    monkeypatch.setattr(snapshot_build, "compute_of", lambda _: initials)
+    long = "l" * 512
+    monkeypatch.setattr(features, "compute_of", lambda _: initials)
     configure(hive, partitions=2)
+    lake = Lake(tmp_path / "lake")
+    run = passengers(
+        lake,
+        'C 17,"Allen, Mr. ""Al""",7.25,1',
+        'b/2,"Brown, Ann",,0',
+        "9,Czerny,1,0",
+        ",Dee,1,0",
+        f"{long},Adams,1,0",
+        f"{long[1:]},Adams,1,0",
+        "a\x1fb,Adams,1,0",
+        "é\x85,Adams,1,0",
+    )
 
-    manifest = run_job(FeatureRun(PASSENGERS, file, 1, "r", dt.date(2021, 1, 1)), Lake(tmp_path), 2, lambda _: hive)
+    manifest = run_job(run, lake, 2, lambda _: hive)
 
     rows = hive.sql("SELECT * FROM features.passengers_latest ORDER BY ticket").collect()
-    assert [tuple(row)[:-1] for row in rows] == [("C 17", 7.25, "A", 1), ("b/2", None, "B", 0)]
-    store = EmbeddedStore(tmp_path / manifest.online_path, manifest.snapshot)
-    assert store.get_many(["b/2", "C 17"]) == [
+    assert [tuple(row)[:-1] for row in rows] == [
+        ("C 17", 7.25, "A", 1),
+        ("b/2", None, "B", 0),
+        (long[1:], 1.0, "A", 0),
+    ]
+    with published_store(lake, manifest) as store:
+        stored = store.get_many(["b/2", "C 17"])
+    assert stored == [
         FeatureRow("b/2", None, {"fare": None, "initial": "B"}),
         FeatureRow("C 17", None, {"fare": 7.25, "initial": "A"}),
     ]
     assert [(finding.rule, finding.rows) for finding in manifest.quality.findings] == [
+        ("Ticket: no id", 3),
         ("Ticket: missing", 1),
         ("initial: not allowed", 1),
     ]
@@ -82,18 +107,35 @@ def test_without_event_time_and_with_rows_that_are_entities(
 def test_a_transform_must_return_the_columns_of_the_spec(
     hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "passengers.csv"
-    file.write_text("Ticket,Name,Fare,survived\nC 17,Allen,7.25,1\n", encoding="utf-8")
-    monkeypatch.setattr(snapshot_build, "compute_of", lambda _: lambda raw, _: raw.select("Ticket", "survived"))
+    monkeypatch.setattr(features, "compute_of", lambda _: lambda raw, _: raw.select("Ticket", "survived"))
+    lake = Lake(tmp_path / "lake")
 
     with pytest.raises(PlatformError) as error:
-        run_job(FeatureRun(PASSENGERS, file, 1, "r", dt.date(2021, 1, 1)), Lake(tmp_path), 2, lambda _: hive)
+        run_job(passengers(lake, "C 17,Allen,7.25,1"), lake, 2, lambda _: hive)
 
     assert str(error.value) == (
         "compute() of passengers returns Ticket STRING, survived INT; its spec says Ticket STRING, fare DOUBLE, "
         "initial STRING, survived INT, is_latest INT. Remedy: correct use_cases/passengers/features.py, or the spec"
     )
-    assert not (tmp_path / "features" / "passengers" / "current.json").exists()
+    assert Snapshots(lake, "passengers").current() is None
+
+
+@pytest.mark.parametrize("latest", [0, None])
+def test_each_entity_must_have_one_latest_row(
+    hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, latest: int | None
+) -> None:
+    unmarked = F.lit(latest).cast("int").alias("is_latest")
+    monkeypatch.setattr(
+        features, "compute_of", lambda _: lambda raw, day: initials(raw, day).drop("is_latest").select("*", unmarked)
+    )
+    lake = Lake(tmp_path / "lake")
+
+    with pytest.raises(SnapshotError) as error:
+        run_job(passengers(lake, "C 17,Allen,7.25,1", "9,Brown,1,0"), lake, 2, lambda _: hive)
+
+    assert error.value.what == (
+        "what was computed for passengers marks none or several rows as the latest of 2 of 2 entities"
+    )
 
 
 def test_a_use_case_without_transform_is_said() -> None:

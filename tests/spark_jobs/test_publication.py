@@ -16,6 +16,7 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow, embedded
+from mlops_platform.online_store.published import published_store
 from mlops_platform.use_case.spec import Feature, UseCase
 from spark_jobs.publication import publish
 
@@ -61,11 +62,12 @@ def attempt_at(snapshots: Snapshots, credit_risk: UseCase) -> Attempt:
         row: dict[str, Any] = {name: 1 for name, _ in use_case.feature_table}
         row |= {"loan_id": loan_id, "id": 7, "loan_date": dt.date(2020, 1, 1)}
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in use_case.feature_table])
-        folder = snapshots.features_folder(snapshot, attempt)
-        folder.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist([row], schema), folder / "part.parquet")
-        online = snapshots.online_file(snapshot, attempt)
-        embedded.build(online, [FeatureRow("7", row["loan_date"], {"loan": loan_id})])
+        features, online = snapshots.features_key(snapshot, attempt), snapshots.online_key(snapshot, attempt)
+        with snapshots.lake.scratch() as scratch:
+            pq.write_table(pa.Table.from_pylist([row], schema), scratch / "part.parquet")
+            snapshots.lake.add(f"{features}/part.parquet", scratch / "part.parquet")
+            embedded.build(scratch / "online.lmdb", [FeatureRow("7", row["loan_date"], {"loan": loan_id})])
+            snapshots.lake.add(online, scratch / "online.lmdb")
         return SnapshotManifest(
             snapshot=snapshot,
             use_case="credit_risk",
@@ -76,8 +78,8 @@ def attempt_at(snapshots: Snapshots, credit_risk: UseCase) -> Attempt:
             spec_hash=use_case.spec_hash,
             rows=1,
             entities=1,
-            features_path=str(folder.relative_to(snapshots.lake.root)),
-            online_path=str(online.relative_to(snapshots.lake.root)),
+            features_path=features,
+            online_path=online,
             quality=Quality(rows_read=1, rows_valid=1, rows_quarantined=0),
         )
 
@@ -92,7 +94,8 @@ def in_hive(session: SparkSession, view: str) -> list[tuple[str, int]]:
 def online(snapshots: Snapshots) -> tuple[str, Any]:
     current = snapshots.current()
     assert current is not None
-    row = embedded.EmbeddedStore(snapshots.lake.root / current.online_path, current.snapshot).get("7")
+    with published_store(snapshots.lake, current) as store:
+        row = store.get("7")
     assert row is not None
     return current.snapshot, row.features["loan"]
 
@@ -121,7 +124,7 @@ def test_killed_at_any_step_a_rerun_ends_well(
     assert in_hive(hive, "credit_risk") == [("a", 1), ("b", 2)]
     assert in_hive(hive, "credit_risk_current") == in_hive(hive, "credit_risk_latest") == [("b", 2)]
     assert online(snapshots) == ("b", 2)
-    assert len(list(snapshots.snapshot_folder("b").glob("attempt-*"))) == 1
+    assert len(snapshots.lake.folders(snapshots.snapshot_key("b"))) == 1
 
 
 def test_killed_before_the_pointer_moves(

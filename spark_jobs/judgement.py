@@ -28,7 +28,7 @@ _KEY, _CONTENT, _REPEATED, _REJECTED = "_key", "_content", "_repeated", "_reject
 
 @dataclass(frozen=True)
 class Judged:
-    """``valid``: raw columns, typed. ``counts`` holds ``read``, the rows of the file, once they were computed.
+    """``valid``: raw columns, typed.
 
     ``rejected`` gives the raw columns as text, and ``reasons``, an array of rules. It is called only where a row was
     rejected: to plan it takes as long as to plan the valid rows, and most files have none.
@@ -36,21 +36,18 @@ class Judged:
 
     valid: DataFrame
     rejected: Callable[[], DataFrame]
-    counts: Observation
 
 
 def judge_quickly(rows: DataFrame, use_case: UseCase) -> Judged:
     """Judges each row by itself."""
     rejects = raw_rows.any_of(raw_rows.row_rules(use_case)).alias(_REJECTED)
     judged = raw_rows.with_values(rows, use_case).select(*map(F.expr, raw_rows.typed(use_case)), rejects)
-    # counted after the values are there: what is observed is a barrier, below which a filter would parse them again
-    counted, counts = _counted(judged)
-    return Judged(counted.where(f"NOT {_REJECTED}").drop(_REJECTED), partial(_bad, rows, use_case), counts)
+    valid = _barrier(judged).where(f"NOT {_REJECTED}").drop(_REJECTED)
+    return Judged(valid, partial(_bad, rows, use_case))
 
 
 def judge_thoroughly(rows: DataFrame, use_case: UseCase, compute: Callable[[DataFrame], DataFrame]) -> Judged:
     """Judges each row by itself, by the other rows of its key, and by the features that come of it."""
-    counted, counts = _counted(rows)
     keyed = _keyed(_good(rows, use_case), use_case)
     single = keyed.where(f"NOT {_REPEATED}")
     broken = compute(single.selectExpr(*raw_rows.typed(use_case))).select(
@@ -63,13 +60,8 @@ def judge_thoroughly(rows: DataFrame, use_case: UseCase, compute: Callable[[Data
         out_of_range = single.join(broken, on=_KEY, how="inner").select(*use_case.raw_columns, REASONS)
         return _bad(rows, use_case).unionByName(repeated).unionByName(out_of_range)
 
-    valid = (
-        _keyed(_good(counted, use_case), use_case)
-        .where(f"NOT {_REPEATED}")
-        .join(broken, on=_KEY, how="left_anti")
-        .selectExpr(*raw_rows.typed(use_case))
-    )
-    return Judged(valid, rejected, counts)
+    valid = single.join(broken, on=_KEY, how="left_anti").selectExpr(*raw_rows.typed(use_case))
+    return Judged(valid, rejected)
 
 
 def feature_rules(use_case: UseCase) -> list[Rule]:
@@ -85,9 +77,12 @@ def feature_rules(use_case: UseCase) -> list[Rule]:
     return rules
 
 
-def _counted(rows: DataFrame) -> tuple[DataFrame, Observation]:
-    counts = Observation()
-    return rows.observe(counts, F.count("*").alias("read")), counts
+def _barrier(rows: DataFrame) -> DataFrame:
+    """The same rows; no filter of what comes after is moved before it, where it would parse each value once more.
+
+    That is what observing does. What it counts is asked by nobody: a map task that runs again counts a second time.
+    """
+    return rows.observe(Observation(), F.count("*").alias("rows"))
 
 
 def _good(rows: DataFrame, use_case: UseCase) -> DataFrame:
@@ -102,7 +97,8 @@ def _bad(rows: DataFrame, use_case: UseCase) -> DataFrame:
 
 def _keyed(rows: DataFrame, use_case: UseCase) -> DataFrame:
     """Adds the key as a value, by which 7 and 07 are one key, and whether the row is rejected for having it."""
-    content = F.xxhash64(*use_case.raw_columns).alias(_CONTENT)
+    # a struct is compared field by field, and an empty field is one of its own; no hash can say as much
+    content = F.struct(*use_case.raw_columns).alias(_CONTENT)
     same_key = Window.partitionBy(_KEY)
     differ = F.min(_CONTENT).over(same_key) != F.max(_CONTENT).over(same_key)
     is_copy = F.row_number().over(same_key.orderBy(F.col(_CONTENT).asc())) > 1
