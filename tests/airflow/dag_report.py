@@ -2,13 +2,18 @@
 
 import datetime as dt
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
+
+from mlops_platform.errors import RawDataError
+from mlops_platform.online_store.redis import RedisUnavailable
 
 HEAVY = ("mlflow", "numpy", "pandas", "pyarrow", "pyspark", "sklearn", "matplotlib")
 
@@ -41,9 +46,23 @@ def job_arguments(dag: Any, *, dry_run: bool) -> list[str]:
     return list(dag.get_task("compute_features").application_args(context=context, jinja_env=None))
 
 
-def retry_decision(dag: Any, message: str) -> str:
+def retry_decision(dag: Any, error: Exception) -> str:
     policy = dag.get_task("compute_features").retry_policy
-    return str(policy.evaluate(RuntimeError(message), 1, 2).action.value)
+    return str(policy.evaluate(error, 1, 2).action.value)
+
+
+def failed_submission(dag: Any, exit_code: int) -> Exception:
+    """What the operator raises where ``spark-submit`` ends with this code, after a message with a remedy."""
+    hook = dag.get_task("compute_features")._get_hook()
+    submit = Path(sys.argv[2]).with_name(f"exit_{exit_code}.sh")
+    submit.write_text(f"#!/bin/sh\necho 'feature job failed: it is. Remedy: do'\nexit {exit_code}\n", encoding="utf-8")
+    submit.chmod(0o755)
+    with patch.object(hook, "_build_spark_submit_command", lambda _: [str(submit)]):
+        try:
+            hook.submit("feature_job.py")
+        except Exception as error:
+            return error
+    raise AssertionError("a submission that failed is no error")
 
 
 bag = DagBag(sys.argv[1])
@@ -54,12 +73,12 @@ report = {
     "dags": {dag_id: describe(dag) for dag_id, dag in bag.dags.items()},
     "job_arguments": [job_arguments(features, dry_run=dry_run) for dry_run in (False, True)],
     "retries": {
-        message: retry_decision(features, message)
-        for message in (
-            "error: 3 of 4 rows quarantined. Remedy: correct the file",
-            "feature job failed: OSError: gone. Remedy: see the log above",
-            "killed",
-        )
+        "refused by the job": retry_decision(features, failed_submission(features, 1)),
+        "may pass": retry_decision(features, failed_submission(features, os.EX_TEMPFAIL)),
+        "killed": retry_decision(features, failed_submission(features, 137)),
+        "refused by a task": retry_decision(features, RawDataError("no such dataset", remedy="add it")),
+        "away": retry_decision(features, RedisUnavailable("Redis did not answer", remedy="see that it runs")),
+        "unforeseen": retry_decision(features, RuntimeError("gone")),
     },
 }
 Path(sys.argv[2]).write_text(json.dumps(report), encoding="utf-8")

@@ -1,16 +1,18 @@
 """The DAGs as Airflow reads them, with one use case more, from a folder outside the project."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.airflow.programs import report_of
+
 USE_CASES = ("credit_risk", "toy")
-FEATURES_EDGES = [["compute_features", "announce_snapshot"], ["resolve_dataset", "compute_features"]]
+FEATURES_EDGES = [
+    ["announce_snapshot", "report_result"],
+    ["compare_with_published", "compute_features"],
+    ["compute_features", "announce_snapshot"],
+    ["resolve_dataset", "compare_with_published"],
+]
 TRAINING_EDGES = [
     ["approve", "promote_champion"],
     ["judge", "approve"],
@@ -22,29 +24,8 @@ TRAINING_EDGES = [
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("dags")
-    written = folder / "report.json"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MLOPS_"))}
-    program = Path(__file__).with_name("dag_report.py")
-    done = subprocess.run(
-        [sys.executable, str(program), str(project_root / "airflow" / "dags"), str(written)],
-        cwd=folder,
-        env={
-            **kept,
-            "PYTHONPATH": str(project_root),
-            "AIRFLOW_HOME": str(folder / "home"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "MLOPS_STATE_DIR": str(folder / "var"),
-            "MLOPS_USE_CASES": str(project_root / "tests" / "use_cases"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    content: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
-    return content
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return report_of("dag_report.py", tmp_path_factory.mktemp("dags"))
 
 
 def test_every_use_case_has_its_dags_and_every_file_can_be_read(report: dict[str, Any]) -> None:
@@ -60,7 +41,7 @@ def test_reading_the_files_imports_nothing_heavy(report: dict[str, Any]) -> None
 def test_features_go_from_dataset_to_announced_snapshot(report: dict[str, Any], use_case: str) -> None:
     dag = report["dags"][f"{use_case}_features"]
     assert dag["edges"] == FEATURES_EDGES
-    assert dag["params"] == {"dataset_version": 0, "dry_run": False}
+    assert dag["params"] == {"dataset_version": 0, "dry_run": False, "force": False}
     assert dag["outlets"] == {"announce_snapshot": [f"features://{use_case}"]}
     assert set(dag["retries"].values()) == {2}
 
@@ -105,9 +86,12 @@ def test_the_job_is_told_the_run_and_its_day(report: dict[str, Any]) -> None:
     assert report["job_arguments"] == [given, [*given, "--dry-run"]]
 
 
-def test_a_refusal_with_a_remedy_is_not_tried_again(report: dict[str, Any]) -> None:
+def test_what_may_pass_is_tried_again_and_nothing_else(report: dict[str, Any]) -> None:
     assert report["retries"] == {
-        "error: 3 of 4 rows quarantined. Remedy: correct the file": "fail",
-        "feature job failed: OSError: gone. Remedy: see the log above": "default",
+        "refused by the job": "fail",
+        "may pass": "default",
         "killed": "default",
+        "refused by a task": "fail",
+        "away": "default",
+        "unforeseen": "default",
     }

@@ -1,0 +1,43 @@
+"""Programs of this folder that need Airflow, each run in a process and an Airflow home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+def migrated_home(folder: Path) -> None:
+    """Give the Airflow home in this folder a database."""
+    _run(["-m", "airflow", "db", "migrate"], folder)
+
+
+def report_of(program: str, folder: Path) -> dict[str, Any]:
+    """What a program of this folder, given the DAGs, writes as JSON."""
+    written = folder / "report.json"
+    _run([str(Path(__file__).with_name(program)), str(PROJECT_ROOT / "airflow" / "dags"), str(written)], folder)
+    content: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
+    return content
+
+
+def _run(arguments: list[str], folder: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MLOPS_"))}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={
+            **kept,
+            "PYTHONPATH": str(PROJECT_ROOT),
+            "AIRFLOW_HOME": str(folder / "home"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "MLOPS_STATE_DIR": str(folder / "var"),
+            "MLOPS_USE_CASES": str(PROJECT_ROOT / "tests" / "use_cases"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-10_000:]
