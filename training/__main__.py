@@ -2,15 +2,16 @@
 
 ``train --use-case U --snapshot S --run-id R`` trains on a snapshot of this machine's lake; ``train`` alone, as a
 container is started, trains what lies below ``/opt/ml``. Both go through :mod:`training.container`. The verdict or
-promotion is the last line of the standard output, as JSON; all else goes to the error output. A rejected candidate is
-a result, not a failure: the exit code is 0.
+promotion is the last line of the standard output, as JSON; all else goes to the error output.
+
+The exit code is 0 for every verdict: a rejected candidate is a result, not a failure. It is 75 where another attempt
+may succeed by itself, and 1 where somebody has to mend something first.
 """
 
 import argparse
 import contextlib
 import logging
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,17 +21,17 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
-from mlops_platform.errors import PlatformError, SnapshotError
+from mlops_platform.errors import PlatformError
 from mlops_platform.lake.layout import Lake
-from mlops_platform.lake.snapshots import Snapshots, snapshot_id
-from mlops_platform.settings import PROJECT_ROOT, load_settings
+from mlops_platform.models.promotion import promote, roll_back
+from mlops_platform.models.registry import ModelRegistry
+from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import get_use_case
-from training import container
+from training import container, local_run
 from training.container import PREFIX, JobFolders
 from training.job import REQUIRED
-from training.promotion import promote, roll_back
-from training.registry import Registry
-from training.train import TrainingVerdict
+from training.register import Registrar
+from training.verdict import TrainingVerdict
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 
@@ -44,10 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
             result = _run(options)
     except PlatformError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return os.EX_TEMPFAIL if error.transient else 1
     except MlflowException as error:
         print(f"error: MLflow: {error}. Remedy: see that it runs: mlops status", file=sys.stderr)  # noqa: T201
-        return 1
+        return os.EX_TEMPFAIL
     print(result.model_dump_json(), flush=True)  # noqa: T201
     return 0
 
@@ -56,11 +57,11 @@ def _run(options: argparse.Namespace) -> BaseModel:
     if options.command == "train":
         job = {name: value for name in REQUIRED if (value := getattr(options, name))}
         return _train_in_container(options.prefix, job) if _is_container(options) else _train_in_lake(job)
-    registry = Registry(os.environ.get(TRACKING_URI) or load_settings().mlflow_url)
     use_case = get_use_case(options.use_case)
-    if options.command == "promote":
-        return promote(registry, use_case, options.version)
-    return roll_back(registry, use_case)
+    with ModelRegistry(os.environ.get(TRACKING_URI) or load_settings().mlflow_url) as registry:
+        if options.command == "promote":
+            return promote(registry, use_case, options.version)
+        return roll_back(registry, use_case)
 
 
 def _is_container(options: argparse.Namespace) -> bool:
@@ -70,7 +71,7 @@ def _is_container(options: argparse.Namespace) -> bool:
 def _train_in_container(prefix: Path | None, job: dict[str, str]) -> TrainingVerdict:
     """Registers the candidates only where an MLflow server is named: in the cloud there is none."""
     uri = os.environ.get(TRACKING_URI)
-    return container.run(JobFolders.below(prefix or PREFIX), job, Registry(uri) if uri else None)
+    return container.run(JobFolders(prefix or PREFIX), job, Registrar(uri) if uri else None)
 
 
 def _train_in_lake(job: dict[str, str]) -> TrainingVerdict:
@@ -78,29 +79,16 @@ def _train_in_lake(job: dict[str, str]) -> TrainingVerdict:
     if missing:
         raise PlatformError(f"train lacks {', '.join(missing)}", remedy="give all three, or none in a container")
     settings = load_settings()
-    use_case = get_use_case(job["use_case"])
-    lake = Lake(settings.lake_root)
-    snapshot = Snapshots(lake, use_case.name).get(job["snapshot"])
-    if snapshot.spec_hash != use_case.spec_hash:
-        raise SnapshotError(
-            f"snapshot {snapshot.snapshot} was made for another spec of {use_case.name}",
-            remedy=f"publish a new snapshot: mlops run {use_case.name} features",
-        )
-    run_folder = lake.models(use_case.name) / snapshot_id(job["run_id"])
-    folders = JobFolders(prefix=run_folder / "job", candidates=run_folder)
-    container.lay_out(folders, {**job, "git_sha": git_sha()}, lake.root / snapshot.features_path)
-    uri = os.environ.get(TRACKING_URI) or settings.mlflow_url
-    return container.run(folders, {}, Registry(uri))
-
-
-def git_sha() -> str:
-    """The commit of the code, ``unknown`` where there is no git or this is no clone."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
+    registrar = Registrar(os.environ.get(TRACKING_URI) or settings.mlflow_url)
+    return local_run.train(
+        Lake(settings.lake_root),
+        get_use_case(job["use_case"]),
+        job["snapshot"],
+        job["run_id"],
+        git_sha=settings.git_sha,
+        work=settings.state_dir / "training",
+        registrar=registrar,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

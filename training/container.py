@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_platform.errors import ModelError, PlatformError
-from mlops_platform.files import write_json, write_text
+from mlops_platform.files import write_text
 from training import model_folder, train
 from training.job import from_hyperparameters
-from training.registry import Registry
-from training.train import TrainingVerdict
+from training.register import Registrar
+from training.verdict import TrainingVerdict
 
 PREFIX = Path("/opt/ml")
 CHANNEL = "training"
@@ -28,14 +28,9 @@ CHANNEL = "training"
 
 @dataclass(frozen=True)
 class JobFolders:
-    """Where a job's files lie. ``candidates`` is ``output/data`` unless the platform keeps them in its lake."""
+    """Where a job's files lie."""
 
     prefix: Path
-    candidates: Path
-
-    @classmethod
-    def below(cls, prefix: Path) -> "JobFolders":
-        return cls(prefix, prefix / "output" / "data")
 
     @property
     def hyperparameters(self) -> Path:
@@ -46,6 +41,10 @@ class JobFolders:
         return self.prefix / "input" / "data"
 
     @property
+    def candidates(self) -> Path:
+        return self.prefix / "output" / "data"
+
+    @property
     def model(self) -> Path:
         return self.prefix / "model"
 
@@ -54,16 +53,7 @@ class JobFolders:
         return self.prefix / "output" / "failure"
 
 
-def lay_out(folders: JobFolders, hyperparameters: Mapping[str, str], data: Path) -> None:
-    """Give a job its input as SageMaker would, for a snapshot of this machine's lake."""
-    write_json(folders.hyperparameters, dict(hyperparameters))
-    channel = folders.channels / CHANNEL
-    channel.parent.mkdir(parents=True, exist_ok=True)
-    channel.unlink(missing_ok=True)
-    channel.symlink_to(data, target_is_directory=True)
-
-
-def run(folders: JobFolders, overrides: Mapping[str, str], registry: Registry | None) -> TrainingVerdict:
+def run(folders: JobFolders, overrides: Mapping[str, str], registrar: Registrar | None) -> TrainingVerdict:
     """Train the job that lies in the folders. ``overrides`` go before the file of hyperparameters.
 
     Raises:
@@ -72,7 +62,7 @@ def run(folders: JobFolders, overrides: Mapping[str, str], registry: Registry | 
     folders.failure.unlink(missing_ok=True)
     try:
         job = from_hyperparameters({**_hyperparameters(folders), **overrides})
-        verdict = train.run(job, _channel(folders), folders.candidates, registry)
+        verdict = train.run(job, _channel(folders), folders.candidates, registrar)
         model_folder.copy_model(folders.candidates / verdict.family, folders.model)
     except PlatformError as error:
         write_text(folders.failure, f"{error}\n")

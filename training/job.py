@@ -4,6 +4,7 @@ A job is described as SageMaker describes it, by hyperparameters that are all st
 
     use_case, snapshot, run_id       what to train on, and the run it belongs to; required
     git_sha                          the code's commit, for the record
+    transform                        the fingerprint of the formulas that computed the snapshot's features
     seed                             instead of the use case's
     families                         only these of the use case's candidates, separated by commas
     <family>.<parameter>             instead of the candidate's, as JSON or plain text
@@ -21,7 +22,7 @@ from mlops_platform.use_case.find import get_use_case
 from mlops_platform.use_case.spec import Candidate, UseCase
 
 REQUIRED = ("use_case", "snapshot", "run_id")
-OPTIONAL = ("git_sha", "seed", "families")
+OPTIONAL = ("git_sha", "transform", "seed", "families")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class TrainingJob:
     snapshot: str
     run_id: str
     git_sha: str
+    transform: str | None
     seed: int
     candidates: tuple[Candidate, ...]
 
@@ -56,6 +58,7 @@ def from_hyperparameters(given: Mapping[str, str]) -> TrainingJob:
         snapshot=given["snapshot"],
         run_id=given["run_id"],
         git_sha=given.get("git_sha", "unknown"),
+        transform=given.get("transform"),
         seed=_seed(given["seed"]) if "seed" in given else use_case.seed,
         candidates=candidates,
     )

@@ -3,13 +3,12 @@
 from typing import get_args
 
 from mlops_platform.models.manifest import ModelManifest
-from mlops_platform.use_case.spec import Metric, UseCase
+from mlops_platform.use_case.spec import Metric, QualityGate, UseCase
 from training.metrics import Metrics
-from training.quality_gate import Judgement
 from training.report import Report
 
 
-def render(use_case: UseCase, manifest: ModelManifest, report: Report, judgement: Judgement) -> str:
+def render(use_case: UseCase, manifest: ModelManifest, report: Report) -> str:
     """Markdown. The manifest's list of files is not used: the card is one of them."""
     label, confusion = use_case.label, report.holdout.confusion
     return "\n".join(
@@ -43,10 +42,11 @@ def render(use_case: UseCase, manifest: ModelManifest, report: Report, judgement
             f"{confusion.true_positive:,} positives found, {confusion.false_negative:,} missed,",
             f"{confusion.false_positive:,} false alarms, {confusion.true_negative:,} negatives left in peace.",
             "",
-            "## Quality gate",
+            "## To become champion",
             "",
-            "Accepted." if judgement.accepted else "Rejected:",
-            *(f"- {rule}" for rule in judgement.failed_rules),
+            *_rules(use_case.gate),
+            "",
+            "What the verdict was is in the registry (tag `verdict`) and in the run's `verdict.json`.",
             "",
             "## Limits",
             "",
@@ -62,6 +62,16 @@ def render(use_case: UseCase, manifest: ModelManifest, report: Report, judgement
 def _metrics_table(holdout: Metrics, baseline: Metrics) -> list[str]:
     rows = [f"| {m} | {holdout.value(m):.4f} | {baseline.value(m):.4f} |" for m in get_args(Metric)]
     return ["| metric | model | baseline |", "|---|---|---|", *rows]
+
+
+def _rules(gate: QualityGate) -> list[str]:
+    rules = (
+        ("at least", gate.minimum),
+        ("at most", gate.maximum),
+        ("gains over the baseline at least", gate.gain_over_baseline),
+        ("loses to the champion and to the best that ever was at most", gate.largest_loss_to_champion),
+    )
+    return [f"- {metric} {what} {bound:g}" for what, bounds in rules for metric, bound in bounds.items()]
 
 
 def _rows(rows: int, positives: int) -> str:

@@ -1,50 +1,100 @@
-"""Writing a model's folder: whole, or not at all."""
+"""A candidate's model folder: written whole, or not at all; taken up by a retry if it is of the same job."""
 
 import importlib.metadata
 import io
+import json
+import logging
 import platform
 import shutil
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.files import sync_folder, write_text
-from mlops_platform.models.manifest import MANIFEST_FILE, REFERENCE_FILE, ModelManifest, sha256
+from mlops_platform.errors import ModelError
+from mlops_platform.files import sync_folder
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import (
+    CARD_FILE,
+    COMPILED_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    REFERENCE_FILE,
+    ModelManifest,
+    sha256,
+)
+from mlops_platform.models.scorer import Scorer
+from mlops_platform.use_case.spec import Candidate
+from training import compiled, model_card, plots
+from training.dataset import Dataset, as_matrix
+from training.fit import Fitted
+from training.job import TrainingJob
+from training.metrics import Scores
+from training.report import Report
 
 LIBRARIES = ("scikit-learn", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime")
 
-
-def library_versions() -> dict[str, str]:
-    """The versions that a model's bytes depend on."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+log = logging.getLogger(__name__)
 
 
-def pickled(pipeline: Pipeline) -> bytes:
-    content = io.BytesIO()
-    joblib.dump(pipeline, content, compress=3)
-    return content.getvalue()
+@dataclass(frozen=True)
+class CandidateModel:
+    """A whole model folder, its manifest and its figures."""
+
+    folder: Path
+    manifest: ModelManifest
+    report: Report
+
+    def scores(self, rows: Dataset) -> Scores:
+        """What the compiled model says of these rows."""
+        content = model_manifest.read_file(self.folder, self.manifest, COMPILED_FILE)
+        return Scores(Scorer(content, self.manifest.compiled).score(as_matrix(rows.inputs)), self.manifest.threshold)
 
 
-def write(folder: Path, pipeline: Pipeline, manifest: ModelManifest, contents: dict[str, bytes]) -> ModelManifest:
-    """Put the folder in place in one step, instead of any that lies there. Returns the manifest with its digests."""
-    contents = {REFERENCE_FILE: pickled(pipeline), **contents}
-    digests = {name: sha256(contents[name]) for name in sorted(contents)}
-    manifest = manifest.model_copy(update={"files": digests})
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+def write(
+    job: TrainingJob,
+    candidate: Candidate,
+    fitted: Fitted,
+    *,
+    model: bytes,
+    report: Report,
+    holdout: Dataset,
+    output: Path,
+) -> CandidateModel:
+    """Put the candidate's folder in place in one step, instead of any that lies there."""
+    use_case, manifest = job.use_case, _manifest(job, candidate, fitted.threshold)
+    title = f"{use_case.title}, {candidate.family}"
+    contents = {
+        REFERENCE_FILE: _pickled(fitted.pipeline),
+        COMPILED_FILE: model,
+        METRICS_FILE: (json.dumps(report.model_dump(mode="json"), indent=2) + "\n").encode(),
+        CARD_FILE: model_card.render(use_case, manifest, report).encode(),
+        **plots.draw_all(title, holdout.label, fitted.score(holdout.inputs), report.holdout),
+    }
+    manifest = manifest.model_copy(update={"files": {name: sha256(contents[name]) for name in sorted(contents)}})
+    folder = output / candidate.family
+    _put_in_place(folder, {**contents, MANIFEST_FILE: (manifest.model_dump_json(indent=2) + "\n").encode()})
+    return CandidateModel(folder, manifest, report)
+
+
+def from_earlier_attempt(job: TrainingJob, candidate: Candidate, output: Path) -> CandidateModel | None:
+    """What an earlier attempt of the same job left, if it is whole."""
+    folder = output / candidate.family
+    if not folder.exists():
+        return None
     try:
-        for name, content in contents.items():
-            file = draft / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        write_text(draft / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    sync_folder(folder.parent)
-    return manifest
+        manifest = model_manifest.verify(folder, job.use_case)
+        report = Report.model_validate_json(model_manifest.read_file(folder, manifest, METRICS_FILE))
+    except (ModelError, ValueError) as error:
+        log.warning("fitting %s again: %s", candidate.family, error)
+        return None
+    wanted = _manifest(job, candidate, manifest.threshold).model_copy(update={"files": manifest.files})
+    # as JSON, which is how the manifest was kept
+    if manifest.model_dump_json() != wanted.model_dump_json():
+        return None
+    return CandidateModel(folder, manifest, report)
 
 
 def remove_drafts(parent: Path) -> None:
@@ -64,3 +114,49 @@ def copy_model(folder: Path, target: Path) -> None:
     for file in sorted(files, key=lambda file: file == Path(MANIFEST_FILE)):
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / file, target / file)
+
+
+def _manifest(job: TrainingJob, candidate: Candidate, threshold: float) -> ModelManifest:
+    """The manifest but for the digests of the files."""
+    return ModelManifest(
+        use_case=job.use_case.name,
+        family=candidate.family,
+        run_id=job.run_id,
+        snapshot=job.snapshot,
+        spec_hash=job.use_case.spec_hash,
+        transform=job.transform,
+        features=job.use_case.feature_names,
+        label=job.use_case.label.name,
+        threshold=threshold,
+        seed=job.seed,
+        parameters=candidate.parameters,
+        compiled=compiled.describe(job.use_case),
+        libraries=_library_versions(),
+        git_sha=job.git_sha,
+        files={},
+    )
+
+
+def _library_versions() -> dict[str, str]:
+    """The versions that a model's bytes depend on."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+
+
+def _pickled(pipeline: Pipeline) -> bytes:
+    content = io.BytesIO()
+    joblib.dump(pipeline, content, compress=3)
+    return content.getvalue()
+
+
+def _put_in_place(folder: Path, contents: dict[str, bytes]) -> None:
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    try:
+        for name, content in contents.items():
+            file = draft / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    sync_folder(folder.parent)

@@ -5,13 +5,15 @@ Files of a model folder::
     model.joblib     the reference: a scikit-learn pipeline
     model.onnx       the compiled form that serving runs; the same labels, probabilities within 1e-6
     metrics.json     the holdout's metrics beside the baseline's
-    gate.json        the quality gate's judgement
     model_card.md    the same for a reader
     plots/*.png      ROC, precision-recall, calibration, confusion
     manifest.json    a :class:`ModelManifest`: what the model is, and the sha256 of every other file
 
 Inputs, for both forms: features in the manifest's order. A null number is NaN, a null string is the empty string. The
 label of a row is 1 where its probability of class 1 is at least ``threshold``.
+
+The folder says what was fitted and how good it is. Whether that is good enough depends on the champion of the day, so
+the verdict is no part of it: it is in the run's ``verdict.json`` and in the registry.
 """
 
 import hashlib
@@ -27,9 +29,8 @@ MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "model.joblib"
 COMPILED_FILE = "model.onnx"
 METRICS_FILE = "metrics.json"
-GATE_FILE = "gate.json"
 CARD_FILE = "model_card.md"
-REQUIRED_FILES = (REFERENCE_FILE, COMPILED_FILE, METRICS_FILE, GATE_FILE, CARD_FILE)
+REQUIRED_FILES = (REFERENCE_FILE, COMPILED_FILE, METRICS_FILE, CARD_FILE)
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]

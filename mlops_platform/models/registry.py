@@ -31,6 +31,20 @@ BEST = "best"
 
 MANIFEST_TAG = "manifest_sha256"
 """The digest of the version's manifest, which holds those of all its files."""
+VERDICT_TAG = "verdict"
+"""What the last training run that judged the version said: one of ``models.verdict.Decision``."""
+SUPERSEDES_TAG = "supersedes"
+"""The digest of the model whose place as the best this one takes when it is promoted; no such tag: nobody's."""
+PROMOTED_FROM_TAG = "promoted_from"
+"""Of a version that was promoted: the digest of the champion before; no such tag: there was none."""
+ROLLED_BACK_FROM_TAG = "rolled_back_from"
+"""Of a version that is champion by a rollback: the digest of the champion that was rolled back."""
+RUN_TAG = "run_id"
+"""The training run that registered the version."""
+JOB_TAG = "job_digest"
+"""The digest of the job that the version is a result of, set once all that follows from the verdict is done."""
+OLD_VERDICT_TAG = "quality_gate"
+"""What ``VERDICT_TAG`` was called until verdicts could be undecided."""
 
 _VERSIONS_PER_PAGE = 1000
 _MODELS_PER_PAGE = 500
@@ -134,18 +148,24 @@ class ModelRegistry:
         """One version.
 
         Raises:
-            ModelError: there is none of this number.
+            ModelError: there is none of this number; names those that there are.
         """
         try:
             found = self._call("GET", "model-versions/get", params={"name": name, "version": version})
         except _Refused as error:
             if error.code == _NOT_FOUND:
+                known = ", ".join(one.version for one in reversed(self.versions(name))) or "none yet"
                 raise ModelError(
-                    f"{name} has no model version {version}", remedy=f"name one that `mlops models list {name}` shows"
+                    f"{name} has no model version {version}; registered: {known}",
+                    remedy="name one of these, or train first",
                 ) from None
             raise ModelError(str(error), remedy=f"see `mlops models list {name}`") from None
         aliases = [alias for alias, of in self.aliases_of(name).items() if of == version]
         return _version(name, found["model_version"], aliases)
+
+    def with_digest(self, name: str, digest: str) -> ModelVersion | None:
+        """The newest version whose model has this digest, None where there is none."""
+        return next((found for found in self.versions(name) if found.tags.get(MANIFEST_TAG) == digest), None)
 
     def alias(self, name: str, alias: str) -> ModelVersion | None:
         """The version that the alias points at, None where there is no such model or alias."""

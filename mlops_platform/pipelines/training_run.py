@@ -1,15 +1,20 @@
-"""A training run's container: what is laid out for it in the lake, and where the container finds it.
+"""A training run: what it is a run of, what is laid out for it in the lake, and where its container finds it.
 
-The layout is SageMaker's: the snapshot and the hyperparameters are read-only, the model and the output are written.
-A run's files lie where the local mode has them, below ``models/<use_case>/<run>/``.
+The layout is SageMaker's: the snapshot and the hyperparameters are read-only, the model and the output are written. A
+run's files lie below ``models/<use_case>/<run>/``, in both modes.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_platform.files import write_json
+from mlops_platform.errors import SnapshotError
+from mlops_platform.lake import layout
 from mlops_platform.lake.layout import Lake
-from mlops_platform.lake.snapshots import Snapshots, snapshot_id
+from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
+from mlops_platform.use_case.find import file_of
+from mlops_platform.use_case.fingerprint import syntax_fingerprint
 from mlops_platform.use_case.spec import UseCase
 
 OPT_ML = "/opt/ml"
@@ -17,36 +22,62 @@ OPT_ML = "/opt/ml"
 
 @dataclass(frozen=True)
 class LakeMount:
-    """A folder of the lake, relative to its root, and where the container sees it."""
+    """A folder of the lake, by its key, and where the container sees it."""
 
-    folder: str
+    key: str
     target: str
     read_only: bool
 
 
-def run_folder(use_case: UseCase, run_id: str) -> str:
-    """Where a run leaves its candidates, relative to the lake's root."""
-    lake = Lake(Path())
-    return (lake.models(use_case.name) / snapshot_id(run_id)).as_posix()
+def run_key(use_case: UseCase, run_id: str) -> str:
+    """Where a run leaves its candidates and its verdict."""
+    return f"{layout.models(use_case.name)}/{snapshot_id(run_id)}"
 
 
-def lay_out(lake: Lake, use_case: UseCase, snapshot: str, run_id: str) -> tuple[LakeMount, ...]:
-    """Make a run's folders and write its hyperparameters; the mounts are what its container gets.
+def lay_out(lake: Lake, use_case: UseCase, snapshot: str, run_id: str, git_sha: str) -> tuple[LakeMount, ...]:
+    """Write a run's hyperparameters; the mounts are what it is given and where it leaves what it makes.
 
     Raises:
-        SnapshotError: there is no such snapshot.
+        SnapshotError: there is no such snapshot, or it was made for another spec.
     """
     manifest = Snapshots(lake, use_case.name).get(snapshot)
-    run = run_folder(use_case, run_id)
-    mounts = (
+    # what was made before the transform had a fingerprint has a spec hash of an older formula
+    if manifest.transform is not None and manifest.spec_hash != use_case.spec_hash:
+        raise SnapshotError(
+            f"snapshot {manifest.snapshot} was made for another spec of {use_case.name}",
+            remedy=f"publish a new snapshot: mlops run {use_case.name} features",
+        )
+    run = run_key(use_case, run_id)
+    hyperparameters = {
+        "use_case": use_case.name,
+        "snapshot": manifest.snapshot,
+        "run_id": run_id,
+        "git_sha": git_sha,
+        **({"transform": manifest.transform} if manifest.transform else {}),
+    }
+    config = f"{run}/job/input/config"
+    lake.put(f"{config}/hyperparameters.json", (json.dumps(hyperparameters, indent=2) + "\n").encode())
+    return (
         LakeMount(manifest.features_path, f"{OPT_ML}/input/data/training", read_only=True),
-        LakeMount(f"{run}/job/input/config", f"{OPT_ML}/input/config", read_only=True),
+        LakeMount(config, f"{OPT_ML}/input/config", read_only=True),
         LakeMount(f"{run}/job/model", f"{OPT_ML}/model", read_only=False),
         LakeMount(f"{run}/job/output", f"{OPT_ML}/output", read_only=False),
         LakeMount(run, f"{OPT_ML}/output/data", read_only=False),
     )
-    for mount in mounts[1:]:
-        (lake.root / mount.folder).mkdir(parents=True, exist_ok=True)
-    hyperparameters = {"use_case": use_case.name, "snapshot": manifest.snapshot, "run_id": run_id}
-    write_json(lake.root / mounts[1].folder / "hyperparameters.json", hyperparameters)
-    return mounts
+
+
+def job_digest(use_case: UseCase, snapshot: SnapshotManifest, project_root: Path) -> str:
+    """Sha256 (64 hex digits) of all that a training run's result depends on. Two runs of one digest end the same way.
+
+    That is the snapshot's rows, the spec, the code that trains, and the libraries. No date and no name of a run.
+    """
+    code = [*sorted((project_root / "training").glob("*.py")), file_of(use_case.name, "model")]
+    libraries = project_root / "requirements.txt"
+    parts = {
+        "snapshot": [snapshot.inputs or snapshot.attempt, snapshot.rows, snapshot.transform],
+        "spec": use_case.spec_hash,
+        "training": use_case.model_dump(mode="json", include={"candidates", "primary_metric", "gate", "seed"}),
+        "code": {path.name: syntax_fingerprint(path.read_text(encoding="utf-8")) for path in code if path.is_file()},
+        "libraries": hashlib.sha256(libraries.read_bytes()).hexdigest() if libraries.is_file() else None,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -94,7 +94,8 @@ class QualityGate(_Spec):
     """The rules a candidate must pass on the holdout before it may become champion.
 
     ``minimum``/``maximum``: bounds by metric. ``gain_over_baseline``: least gain over a dummy, by metric.
-    ``largest_loss_to_champion``: how much worse than the champion on the same holdout is tolerated, by metric.
+    ``largest_loss_to_champion``: how much worse than the champion on the same holdout is tolerated, by metric, and than
+    the best champion that ever was: losses do not add up.
     """
 
     minimum: dict[Metric, float] = Field(default_factory=dict)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.use_case.spec import UseCase
 from tests.mlflow_server import mlflow_server
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
-from training.registry import Registry
+from training.register import Registrar
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +32,10 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def registry(mlflow_url: str) -> Registry:
-    return Registry(mlflow_url)
+def registrar(mlflow_url: str) -> Registrar:
+    return Registrar(mlflow_url)
+
+
+@pytest.fixture
+def registry(registrar: Registrar) -> ModelRegistry:
+    return registrar.registry

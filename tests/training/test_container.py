@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_platform.errors import ModelError, PlatformError
+from mlops_platform.files import write_json
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.models.manifest import verify
@@ -30,8 +31,10 @@ HYPERPARAMETERS = {
 @pytest.fixture
 def folders(tmp_path: Path, snapshot: Path) -> JobFolders:
     """A job as SageMaker lays it out."""
-    found = JobFolders.below(tmp_path / "ml")
-    container.lay_out(found, HYPERPARAMETERS, snapshot)
+    found = JobFolders(tmp_path / "ml")
+    write_json(found.hyperparameters, HYPERPARAMETERS)
+    found.channels.mkdir(parents=True)
+    (found.channels / "training").symlink_to(snapshot, target_is_directory=True)
     return found
 
 

@@ -15,6 +15,7 @@ def test_a_job_is_the_use_cases_own_unless_told_otherwise(credit_risk: UseCase) 
         snapshot="s1",
         run_id="r1",
         git_sha="unknown",
+        transform=None,
         seed=credit_risk.seed,
         candidates=credit_risk.candidates,
     )
@@ -49,8 +50,8 @@ def test_hyperparameters_are_strings_and_mean_numbers() -> None:
             (
                 "there is no hyperparameter 'random_forst.max_depth'. "
                 "Remedy: did you mean 'random_forest.<parameter>'? "
-                "known are use_case, snapshot, run_id, git_sha, seed, families, logistic_regression.<parameter>, "
-                "random_forest.<parameter>"
+                "known are use_case, snapshot, run_id, git_sha, transform, seed, families, "
+                "logistic_regression.<parameter>, random_forest.<parameter>"
             ),
         ),
         (

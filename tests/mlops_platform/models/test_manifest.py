@@ -122,12 +122,28 @@ def test_a_changed_feature_definition_is_another_spec(folder: Path, credit_risk:
     )
 
 
+def test_a_folder_of_before_fingerprints_and_with_a_file_of_then_is_verified(
+    folder: Path, credit_risk: UseCase
+) -> None:
+    (folder / "gate.json").write_text("{}")
+
+    def as_it_was(content: dict[str, Any]) -> None:
+        del content["transform"]
+        content.update(spec_hash="0" * 64)  # of another formula
+        content["files"]["gate.json"] = sha256(b"{}")
+
+    edit(folder, as_it_was)
+    assert verify(folder, credit_risk).transform is None
+    edit(folder, lambda content: content.update(label="id"))
+    assert "another label" in refused(folder, credit_risk)
+
+
 def test_a_malformed_manifest_is_refused(folder: Path, credit_risk: UseCase) -> None:
     edit(folder, lambda content: content["files"].update({"../secret": "0" * 64}))
     assert refused(folder, credit_risk).startswith("<folder>/manifest.json is malformed at files.../secret")
     edit(folder, lambda content: content.update(files={"model.onnx": "0" * 64}))
     assert refused(folder, credit_risk) == (
-        "the manifest of <folder> does not list model.joblib, metrics.json, gate.json, model_card.md"
+        "the manifest of <folder> does not list model.joblib, metrics.json, model_card.md"
     )
     (folder / "manifest.json").write_text("{")
     assert refused(folder, credit_risk).startswith("<folder>/manifest.json is malformed at the file: Invalid JSON")

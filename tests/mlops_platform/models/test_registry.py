@@ -148,7 +148,9 @@ def test_what_is_not_there_is_no_reason_to_ask_again(mlflow_url: str, registry: 
     version = registered(mlflow_url, registry, "some", {"a": b"content"}, tmp_path)
     with pytest.raises(ModelError) as caught:
         registry.version("some", "99")
-    assert str(caught.value) == ("some has no model version 99. Remedy: name one that `mlops models list some` shows")
+    assert str(caught.value) == (
+        f"some has no model version 99; registered: {version}. Remedy: name one of these, or train first"
+    )
     with pytest.raises(ModelError, match="Parameter 'version' must be an integer, got 'x'"):
         registry.version("some", "x")
     with pytest.raises(ModelError, match=r"Model Version \(name=nothing, version=1\) not found"):
