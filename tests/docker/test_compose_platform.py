@@ -90,7 +90,7 @@ def test_the_pipeline_runs_through_airflows_rest_api(platform: ComposePlatform) 
     before = published(platform)
     with AirflowClient(platform.settings) as airflow:
         assert airflow.import_errors() == []
-        run = airflow.trigger("credit_risk_features", {"dataset_version": 0})
+        run = airflow.trigger("credit_risk_features", {"dataset_version": 0, "force": True})
         airflow.wait(run, timeout=900, progress=print)
         assert published(platform)["snapshot"] != before["snapshot"]
         (event,) = airflow.asset_events("credit_risk_features", run.run_id)
