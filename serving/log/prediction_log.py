@@ -19,7 +19,7 @@ class PredictionLog:
 
     def __init__(self, folder: Path, policy: LogPolicy, publisher: Publisher | None = None) -> None:
         self._queue = RecordQueue(policy)
-        self.reserve = self._queue.reserve
+        self.reserve = self._queue.reserve  # asked for each request: without a call in between
         self._writer = Writer(folder, self._queue, publisher)
 
     @classmethod

@@ -266,7 +266,7 @@ def _lines(
 def _line(
     use_case: str, position: int, row: Asked, answer: Prediction, occasion: _Occasion, *, answered: bool
 ) -> bytes:
-    """A record of the log as a JSON line; the members are the columns of ``serving.log.table``."""
+    """A record of the log as a JSON line; the members are the columns of ``serving.log.schema``."""
     record = {
         "request_id": occasion.request_id,
         "position": position,
