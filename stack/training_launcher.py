@@ -3,9 +3,9 @@
 Whoever reaches an engine's socket owns the machine. So the socket is in this process's container alone, and what passes
 is the life of training runs: create, start, attach, wait, logs, inspect, stop, remove. A container is made of this
 installation's training image, runs ``train`` or ``promote`` as the services' user on their network, and sees folders of
-the lake below ``/opt/ml``; whatever else the request says about it is replaced. It also sees the folders of use cases
-as they are on the engine's machine: those that this process's own environment names. The other operations take only
-containers made here. Everything else is refused with status 403.
+the lake below ``/opt/ml``; whatever else the request says about it is replaced. The code that it runs is the checkout's,
+its use cases included, which this process's own environment names. The other operations take only containers made here.
+Everything else is refused with status 403.
 
 One request per connection: after the head has been judged, bytes go both ways until either side closes.
 """
@@ -32,7 +32,9 @@ from stack.bare.compose import TRAINING_LABEL
 
 SOCKET = "/var/run/docker.sock"
 PREFIX = "/opt/ml/"
-OWN_USE_CASES = "/opt/mlops/use_cases"
+PROJECT = "/opt/mlops"
+CODE = ("mlops_platform", "training", "use_cases")
+"""The folders of the checkout that a training run imports."""
 _LONGEST_HEAD = 16 * 1024
 _LONGEST_BODY = 256 * 1024
 _PATIENCE = 30.0
@@ -132,7 +134,7 @@ def container_of(launch: Launch, asked: Mapping[str, Any], lake: str | None) -> 
         "AttachStdout": True,
         "AttachStderr": True,
         "HostConfig": {
-            "Mounts": [*_use_cases(launch), *(_mount(launch, mount, lake) for mount in host.get("Mounts") or [])],
+            "Mounts": [*_code(launch), *(_mount(launch, mount, lake) for mount in host.get("Mounts") or [])],
             "NetworkMode": launch.network,
             "Memory": launch.memory,
             "CapDrop": ["ALL"],
@@ -148,9 +150,10 @@ def _matches(command: list[str], known: list[str]) -> bool:
     return len(command) == len(known) and all(re.fullmatch(*pair) for pair in zip(known, command, strict=True))
 
 
-def _use_cases(launch: Launch) -> list[dict[str, Any]]:
-    """The project's own folder over what the image holds, and each other where it is on the engine's machine."""
-    folders = [(launch.checkout / "use_cases", OWN_USE_CASES), *((folder, str(folder)) for folder in launch.use_cases)]
+def _code(launch: Launch) -> list[dict[str, Any]]:
+    """The checkout's code over the image's, and each other folder of use cases where it is on the engine's machine."""
+    own = [(launch.checkout / folder, f"{PROJECT}/{folder}") for folder in CODE]
+    folders = [*own, *((folder, str(folder)) for folder in launch.use_cases)]
     return [{"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for source, target in folders]
 
 

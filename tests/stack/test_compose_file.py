@@ -14,6 +14,7 @@ from stack.bare import compose
 from stack.bare.compose_override import LAUNCHER, USE_CASES_RUN_IN, override, write_override
 from stack.bare.installation import written
 from stack.bare.uv import UV_VERSION
+from stack.training_launcher import CODE
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
 NOT_IN_LOCAL_MODE = {"postgres", "training-launcher"}
@@ -137,6 +138,11 @@ def test_an_old_compose_is_a_finding(version: tuple[int, ...], fits: bool) -> No
 def test_use_cases_are_where_they_run_and_nowhere_else(file: dict[str, Any]) -> None:
     own = {name for name, one in file["services"].items() if any("use_cases" in str(v) for v in one["volumes"])}
     assert own == set(USE_CASES_RUN_IN)
+
+
+def test_a_training_run_runs_the_code_that_its_dag_tells_it_by(file: dict[str, Any]) -> None:
+    mounted = {volume.split(":")[0] for volume in file["services"]["airflow-scheduler"]["volumes"]}
+    assert {f"./{folder}" for folder in CODE} <= mounted
 
 
 def test_what_only_the_checkout_knows(tmp_path: Path) -> None:

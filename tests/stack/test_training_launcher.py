@@ -24,8 +24,11 @@ LAUNCH = Launch(
     checkout=Path("/home/me/here"),
     use_cases=(Path("/srv/mine"),),
 )
-USE_CASES = [
-    {"Type": "bind", "Source": "/home/me/here/use_cases", "Target": "/opt/mlops/use_cases", "ReadOnly": True},
+CODE = [
+    *(
+        {"Type": "bind", "Source": f"/home/me/here/{folder}", "Target": f"/opt/mlops/{folder}", "ReadOnly": True}
+        for folder in ("mlops_platform", "training", "use_cases")
+    ),
     {"Type": "bind", "Source": "/srv/mine", "Target": "/srv/mine", "ReadOnly": True},
 ]
 CONTAINER = "a" * 64
@@ -59,7 +62,7 @@ def test_a_run_is_made_as_the_launcher_says_whatever_else_was_asked() -> None:
         "AttachStderr": True,
         "HostConfig": {
             "Mounts": [
-                *USE_CASES,
+                *CODE,
                 {
                     "Type": "volume",
                     "Source": "here_lake",
@@ -81,7 +84,7 @@ def test_a_run_is_made_as_the_launcher_says_whatever_else_was_asked() -> None:
 
 def test_an_engine_without_subpaths_gets_the_folder_of_the_volume() -> None:
     found = container_of(LAUNCH, asked(mount()), lake="/engine/here_lake/_data")["HostConfig"]["Mounts"]
-    assert found[:-1] == USE_CASES
+    assert found[:-1] == CODE
     assert found[-1] == {
         "Type": "bind",
         "Source": "/engine/here_lake/_data/features/credit_risk/snapshot=s1/attempt-1",
