@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from mlops_platform.errors import ModelError
-from mlops_platform.models.registry import CHAMPION, ModelRegistry
+from mlops_platform.errors import PlatformError
+from mlops_platform.models.registry import CHAMPION, ModelRegistry, RegistryDown
 from mlops_platform.use_case.spec import UseCase
 from serving.follow.model_copies import ModelCopies, registration_of
 from serving.model import Registration, ServedModel
@@ -48,11 +48,15 @@ class ModelFollower:
             self._ask_for(version)
             self._asked, self._ask_again_at = version, time.monotonic() + _ASK_AGAIN_SECONDS
 
+    def take(self, model: ServedModel) -> None:
+        """Take in a model that was loaded already, as what the alias stands for now."""
+        self.newest, self.refused, self._asked = model, None, None
+
     def load_kept(self, registration: Registration) -> None:
         """Take in a model of which a copy was kept, without asking the registry."""
         try:
             self.newest = self._copies.load(registration)
-        except (ModelError, OSError, SyntaxError) as error:
+        except (PlatformError, OSError) as error:
             self._refuse(registration.version, error)
 
     def _ask_for(self, version: str) -> None:
@@ -63,7 +67,9 @@ class ModelFollower:
                 self.newest = self._copies.fetch(registered, self._registry)
             elif self.newest.registration != registration:  # the same model, registered anew
                 self.newest = replace(self.newest, registration=registration)
-        except (ModelError, ValidationError, OSError, SyntaxError) as error:
+        except RegistryDown:
+            raise
+        except (PlatformError, ValidationError, OSError) as error:
             self._refuse(version, error)
         else:
             self.refused = None

@@ -6,6 +6,7 @@ nor to start again.
 
 import datetime as dt
 import logging
+import time
 from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -25,6 +26,8 @@ from serving.served import ServedStore
 logger = logging.getLogger(__name__)
 
 _LOCK = ".lock"
+_TRY_AGAIN_SECONDS = 5.0
+"""A snapshot that was refused is copied and read through again after so long: the lake may have been half there."""
 _REMEDY = "run the features DAG again; the snapshot before goes on answering"
 
 
@@ -44,6 +47,8 @@ class SnapshotFollower:
         self._kept = kept
         # a file can be open only once in a process: what is still in use is used again
         self._open: WeakValueDictionary[Path, ServedStore] = WeakValueDictionary()
+        self._refused: SnapshotManifest | None = None
+        self._try_again_at = 0.0
         self.newest: OpenSnapshot | None = None
         """The last one that was opened."""
         self.published: SnapshotManifest | None = None
@@ -53,16 +58,17 @@ class SnapshotFollower:
         self.refused: str | None = None
 
     def poll(self) -> None:
-        """Take in what is published now. One that cannot be served is refused, and tried again at the next poll."""
+        """Take in what is published now. One that cannot be served is refused, and tried again after a while."""
         try:
             self.published = self._snapshots.current()
             self.checked_at = self._snapshots.checked_at()
-            if self.published is None:
+            if self.published is None or (self.published == self._refused and time.monotonic() < self._try_again_at):
                 return
             if self.newest is None or self.newest.manifest != self.published:
                 self.newest = self._opened(self.published)
-        except (PlatformError, OSError, ValueError, SyntaxError) as error:
+        except (PlatformError, OSError, ValueError) as error:
             self._refuse(error)
+            self._refused, self._try_again_at = self.published, time.monotonic() + _TRY_AGAIN_SECONDS
         else:
             self.refused = None
 
@@ -72,7 +78,7 @@ class SnapshotFollower:
             if not self._copy_of(manifest).is_file():
                 raise SnapshotError(f"no copy of snapshot {manifest.snapshot} was kept", remedy=_REMEDY)
             self.newest = self._opened(manifest)
-        except (PlatformError, OSError, SyntaxError) as error:
+        except (PlatformError, OSError) as error:
             self._refuse(error)
 
     def keep_only(self, manifest: SnapshotManifest | None) -> None:

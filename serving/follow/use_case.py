@@ -5,6 +5,7 @@ assignment: a failure before that leaves what is served as it is, and the reason
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
@@ -142,7 +143,7 @@ class UseCaseFollower:
             before = self._served.champion
             model = await asyncio.to_thread(self._model_to_go_back_to, version)
             await asyncio.to_thread(self._registry.set_alias, self._use_case.name, CHAMPION, model.version)
-            self._champion.newest = model
+            self._champion.take(model)
         await self._serve_what_fits()
         return RolledBack(model.version, before.version if before else None)
 
@@ -156,9 +157,10 @@ class UseCaseFollower:
         for loaded in (served.champion, served.challenger):
             if loaded is not None and loaded.version == version:
                 return loaded
-        for kept in self._last_good.read().models:
+        for kept in reversed(self._last_good.read().models):
             if kept.version == version:
-                return self._copies.load(kept)
+                with contextlib.suppress(ModelError):
+                    return self._copies.load(kept)
         return self._copies.fetch(self._registry.version(self._use_case.name, version), self._registry)
 
     def readiness(self, now: float) -> dict[str, Any]:
@@ -204,10 +206,10 @@ class UseCaseFollower:
         """Serve the newest that fit each other, once they are noted."""
         async with self._replacing:
             served = self._served
-            now = Pair(
-                OpenSnapshot(served.snapshot, served.store) if served.snapshot and served.store else None,
-                served.champion,
-            )
+            snapshot = None
+            if served.snapshot is not None and served.store is not None:
+                snapshot = OpenSnapshot(served.snapshot, served.store)
+            now = Pair(snapshot, served.champion)
             snapshot, champion = next_pair(now, Pair(self._snapshots.newest, self._champion.newest))
             newest_challenger = self._challenger.newest
             challenger = newest_challenger if model_fits(newest_challenger, snapshot) else None

@@ -217,8 +217,8 @@ async def test_a_quiet_week_makes_nothing_stale_if_somebody_looked(
         assert (await client.get(f"/features/{ENTITY}")).headers["x-stale"] == "false"
 
 
-async def test_an_online_store_that_was_changed_is_refused_and_the_snapshot_before_goes_on(
-    serve: Serve, installation: PlatformSettings, credit_risk: UseCase
+async def test_an_online_store_that_was_changed_is_refused_and_not_read_again_at_once(
+    serve: Serve, installation: PlatformSettings, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(installation) as (client, service):
         manifest = publish_snapshot(installation, credit_risk, "second")
@@ -226,7 +226,11 @@ async def test_an_online_store_that_was_changed_is_refused_and_the_snapshot_befo
         await follow_snapshots(service)
         assert (await client.get(f"/predict/{ENTITY}")).json()["snapshot"] == "first"
         found = await state(client)
-    assert found["snapshot_refused"].startswith(f"{manifest.online_path} has the sha256 ")
+        assert found["snapshot_refused"].startswith(f"{manifest.online_path} has the sha256 ")
+        with monkeypatch.context() as patch:
+            patch.delattr("mlops_platform.lake.lake.Lake.local_copy")  # so that a further reading would fail otherwise
+            await follow_snapshots(service)
+            assert await state(client) == found
 
 
 async def test_a_copy_that_was_changed_is_taken_from_the_lake_again(
