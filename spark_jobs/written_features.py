@@ -18,7 +18,7 @@ from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
 
-_ROWS_PER_RUN = 200_000
+_ROWS_PER_RUN = 65_536
 _ROWS_AT_ONCE = 2_000
 _BYTES_AT_ONCE = 1024 * 1024
 

@@ -19,7 +19,7 @@ from mlops_platform.files import sync_folder
 from mlops_platform.online_store.encoded import LONGEST_KEY, EncodedStore, encode
 from mlops_platform.online_store.protocol import FeatureRow
 
-_WRITES_PER_TRANSACTION = 200_000
+_WRITES_PER_TRANSACTION = 20_000
 _BYTES_AT_FIRST = 64 * 1024 * 1024
 BACKGROUND_ROWS = 50
 # comes after all ids and is none: no text has such a byte in UTF-8

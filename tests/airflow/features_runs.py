@@ -75,17 +75,18 @@ def run(dag: Any, day: int, **conf: object) -> dict[str, Any]:
         "run_id": ended.run_id,
         "snapshot": snapshot_id(ended.run_id),
         "current": current and current.snapshot,
-        "checked_later": bool(current) and SNAPSHOTS.checked_at() != current.created_at,
+        "checked_later": current is not None and SNAPSHOTS.checked_at() != current.created_at,
     }
 
 
-SparkSubmitOperator.execute = publish
 bag = DagBag(sys.argv[1])
-DagBundlesManager().sync_bundles_to_db()
+bundles: Any = DagBundlesManager
+bundles().sync_bundles_to_db()
 sync_bag_to_db(bag, "dags-folder", None)
-features = bag.dags["credit_risk_features"]
+features: Any = bag.dags["credit_risk_features"]
+SparkSubmitOperator.execute = publish  # type: ignore[method-assign, assignment]
 
-report = {"no data": run(features, 10)}
+report: dict[str, Any] = {"no data": run(features, 10)}
 add_dataset(rows=1)
 report |= {"first": run(features, 11), "same": run(features, 12), "forced": run(features, 13, force=True)}
 add_dataset(rows=2)
