@@ -26,19 +26,6 @@ def pytest_configure() -> None:
         os.environ["JAVA_HOME"] = str(home)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where the tests run in several processes, one of them has a whole file, and one has all that needs Spark.
-
-    What a file's tests share is then made once, and so is the Spark session, which is what takes longest.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        needs_spark = "spark" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The checkout under test."""
