@@ -6,24 +6,36 @@ One DAG per use case. Nothing that serves changes before ``promote_champion`` mo
 import datetime as dt
 import json
 import logging
+import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, BaseOperator, Param, TriggerRule, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from docker.types import Mount
 
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.clients.webhook import Notification, failure_callback, notify, run_url
-from mlops_platform.errors import PlatformError
+from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import Snapshots
-from mlops_platform.models.verdict import VERDICT_FILE, Verdict
-from mlops_platform.pipelines.names import APPROVE_TASK, PROMOTE_TASK, TRAIN_TASK, features_asset, training_dag
-from mlops_platform.pipelines.training_run import lay_out, run_folder
+from mlops_platform.models.registry import ModelRegistry
+from mlops_platform.models.verdict import VERDICT_FILE, Decision, Verdict
+from mlops_platform.pipelines.names import (
+    APPROVE_TASK,
+    PROMOTE_TASK,
+    REPORT_TASK,
+    TRAIN_TASK,
+    features_asset,
+    training_dag,
+)
+from mlops_platform.pipelines.results import TrainingOutcome, TrainingReport
+from mlops_platform.pipelines.training_run import job_digest, lay_out, note_done, run_key, version_of_job
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import all_use_cases, get_use_case
 from mlops_platform.use_case.spec import UseCase
@@ -32,104 +44,173 @@ settings = load_settings()
 lake = Lake(settings.lake_root)
 log = logging.getLogger(__name__)
 
+RESOLVE_TASK, COMPARE_TASK, JUDGE_TASK, NOTIFY_TASK = "resolve_snapshot", "compare_with_registered", "judge", "notify"
 DOC = """
 ### {title}: training
-Fits every candidate family on one snapshot, measures them on the holdout, registers them in MLflow, and judges the best
-by the quality gate. A candidate that passes becomes `champion`, and the service takes it up; one that does not leaves
-the champion as it is, and `judge` says which rules it failed, in its log and in the run's note.
+Fits every candidate family on one snapshot, measures them on the holdout, registers them in MLflow, and judges them by
+the use case's rules, beside the champion and the best that ever was. A candidate that is accepted becomes `champion`,
+and the service takes it up; one that is rejected leaves the champion as it is, and `judge` says which rules it failed,
+in its log and in the run's note.
 
-With `require_approval` a person decides before the promotion, here under *Required Actions* or with
-`mlops approve {name}`. Rejected, or unanswered for {hours} hours, it is not promoted.
+Where snapshot, spec and code are those of the newest registered models, there is nothing to do: the work is skipped and
+the result is `unchanged`, except with **force**.
+
+With **require_approval**, and where a candidate could not be compared, a person decides before the promotion, here
+under *Required Actions* or with `mlops approve {name}`. Rejected, or unanswered for {hours} hours, it is not promoted.
 """
 APPROVAL_TIMEOUT = dt.timedelta(hours=24)
 VERDICT = f"ti.xcom_pull(task_ids='{TRAIN_TASK}')"
+SHORT = dt.timedelta(minutes=5)
+REFUSED = 1
+"""The exit code by which the training entry point says that another attempt would end the same way."""
 
 
-@task(retries=0, execution_timeout=dt.timedelta(minutes=5))
-def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_events: Any) -> str:
-    snapshots = Snapshots(lake, use_case)
-    announced = [event for events in triggering_asset_events.values() for event in events]
-    if params["snapshot"]:
-        return snapshots.get(params["snapshot"]).snapshot
-    if announced:
-        latest = max(announced, key=lambda event: event.timestamp)
-        return snapshots.get(latest.extra["snapshot"]).snapshot
-    current = snapshots.current()
-    if current is None:
-        raise AirflowFailException(f"{use_case} has no snapshot yet. Remedy: run `mlops run {use_case} features`")
-    return current.snapshot
+class ExitCode(Exception):
+    """The training entry point ended with another exit code than 0."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"training ended with the exit code {code}; its log above says why")
+        self.code = code
+
+
+class UnlessFinal(RetryPolicy):
+    """Tries again what may pass: an MLflow that is away comes back, a wrong parameter stays until a person mends it."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
+    ) -> RetryDecision:
+        refused = isinstance(exception, ExitCode) and exception.code == REFUSED
+        if refused or (isinstance(exception, PlatformError) and not exception.transient):
+            return RetryDecision.fail("another attempt would end the same way")
+        return RetryDecision.default()
+
+
+class TrainingProcess(BaseOperator):
+    """The training entry point as a child process, on what lies in the lake."""
+
+    template_fields = ("command",)
+
+    def __init__(self, *, command: list[str], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.command = command
+
+    def execute(self, context: Any) -> None:
+        self._hook = SubprocessHook()
+        # a list, so that what a person typed as a param is never part of a shell's command
+        command = [sys.executable, "-m", "training", *self.command]
+        ended = self._hook.run_command(command, cwd=str(settings.project_root))
+        if ended.exit_code != 0:
+            raise ExitCode(ended.exit_code)
+
+    def on_kill(self) -> None:
+        self._hook.send_sigterm()  # type: ignore[no-untyped-call]
 
 
 class TrainingContainer(DockerOperator):
-    """A run of the training image. The launcher (stack.training_launcher) sees to all but its mounts."""
+    """The training entry point in a container of its own. The launcher (stack.training_launcher) sees to the rest."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, command: list[str], **arguments: Any) -> None:
         super().__init__(
             image=settings.training_image or "",
             docker_url=settings.training_engine_url,
+            command=command,
             mount_tmp_dir=False,
             auto_remove="force",
-            do_xcom_push=False,
             **arguments,
         )
 
+    def execute(self, context: Any) -> None:
+        try:
+            super().execute(context)
+        except DockerContainerFailedException as error:
+            code = re.search(r"'StatusCode': (\d+)", str(error))
+            raise ExitCode(int(code.group(1)) if code else -1) from error
 
-class TrainingRun(TrainingContainer):
-    """Trains on one snapshot, which the container sees as SageMaker would show it. Returns the verdict."""
+
+class CandidatesInProcess(TrainingProcess):
+    """Fits, judges and registers the candidates."""
+
+    def __init__(self, *, use_case: str, snapshot: str, **arguments: Any) -> None:
+        run = ["--use-case", use_case, "--snapshot", snapshot, "--run-id", "{{ run_id }}"]
+        super().__init__(command=["train", *run], **arguments)
+        self.use_case = use_case
+
+    def execute(self, context: Any) -> Any:
+        super().execute(context)
+        return verdict_of(self.use_case, context["run_id"])
+
+
+class CandidatesInContainer(TrainingContainer):
+    """The same on a snapshot that the container sees as SageMaker would show it."""
 
     template_fields = (*TrainingContainer.template_fields, "snapshot")
 
     def __init__(self, *, use_case: str, snapshot: str, **arguments: Any) -> None:
         super().__init__(command=["train"], **arguments)
-        self.do_xcom_push = True
         self.use_case = use_case
         self.snapshot = snapshot
 
     def execute(self, context: Any) -> Any:
         use_case, run_id = get_use_case(self.use_case), context["run_id"]
+        laid_out = lay_out(lake, use_case, self.snapshot, run_id, settings.git_sha)
+        for mount in laid_out:
+            lake.make_folder(mount.key)
         self.mounts = [
             Mount(
                 mount.target,
                 settings.training_lake_volume,
                 type="volume",
                 read_only=mount.read_only,
-                subpath=mount.folder,
+                subpath=mount.key,
             )
-            for mount in lay_out(lake, use_case, self.snapshot, run_id)
+            for mount in laid_out
         ]
         super().execute(context)
-        return json.loads((lake.root / run_folder(use_case, run_id) / VERDICT_FILE).read_text(encoding="utf-8"))
+        return verdict_of(self.use_case, run_id)
 
 
-def train_candidates(use_case: str) -> BaseOperator:
-    """The training run, in a container of its own where there is an image for it, else as a child process.
-
-    Its log is streamed; its result is the verdict, the last line it prints.
-    """
-    snapshot, deadline = "{{ ti.xcom_pull(task_ids='resolve_snapshot') }}", dt.timedelta(hours=2)
-    if settings.training_image:
-        return TrainingRun(task_id=TRAIN_TASK, use_case=use_case, snapshot=snapshot, execution_timeout=deadline)
-    return BashOperator(
-        task_id=TRAIN_TASK,
-        # Values go through the environment: what a person typed as a param is never part of the command. Only the
-        # verdict is on stdout, and it is printed last, whatever libraries write to stderr when the process ends.
-        bash_command=(
-            'verdict="$(python -m training train --use-case "$USE_CASE" --snapshot "$SNAPSHOT" --run-id "$RUN_ID")"'
-            ' && printf "%s\\n" "$verdict"'
-        ),
-        env={
-            "USE_CASE": use_case,
-            "SNAPSHOT": snapshot,
-            "RUN_ID": "{{ run_id }}",
-        },
-        append_env=True,
-        cwd=str(settings.project_root),
-        output_processor=json.loads,
-        execution_timeout=deadline,
-    )
+# an image says that training has containers of its own
+Candidates = CandidatesInContainer if settings.training_image else CandidatesInProcess
+Training = TrainingContainer if settings.training_image else TrainingProcess
 
 
-@task.branch(retries=0, execution_timeout=dt.timedelta(minutes=5))
+def verdict_of(use_case: str, run_id: str) -> Any:
+    """The verdict that a training run left in its folder."""
+    return json.loads(lake.read(f"{run_key(get_use_case(use_case), run_id)}/{VERDICT_FILE}"))
+
+
+@task(task_id=RESOLVE_TASK, execution_timeout=SHORT)
+def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_events: Any) -> str:
+    """The snapshot to train on: the one that was named, else the one that was announced, else the published one."""
+    snapshots = Snapshots(lake, use_case)
+    announced = [event for events in triggering_asset_events.values() for event in events]
+    # an event that a person made in the UI names no snapshot
+    named = [event.extra["snapshot"] for event in sorted(announced, key=lambda event: event.timestamp) if event.extra]
+    wanted = params["snapshot"] or (named[-1] if named else None)
+    if wanted:
+        return snapshots.get(wanted).snapshot
+    current = snapshots.current()
+    if current is None:
+        raise SnapshotError(f"{use_case} has no snapshot yet", remedy=f"run `mlops run {use_case} features`")
+    return current.snapshot
+
+
+@task.short_circuit(task_id=COMPARE_TASK, ignore_downstream_trigger_rules=False, execution_timeout=SHORT)
+def compare_with_registered(use_case: str, snapshot: str, params: Mapping[str, Any]) -> str | None:
+    """The job's digest, if there is anything to train that the newest registered models are not the result of."""
+    digest = job_digest(get_use_case(use_case), Snapshots(lake, use_case).get(snapshot), settings.project_root)
+    # who asks for an approval wants to be asked
+    if params["force"] or params["require_approval"]:
+        return digest
+    with ModelRegistry(settings.mlflow_url) as registry:
+        before = version_of_job(registry, use_case, digest)
+    if before is None:
+        return digest
+    log.info("unchanged: version %s was trained on the same snapshot, by the same spec and code", before)
+    return None
+
+
+@task.branch(task_id=JUDGE_TASK, execution_timeout=SHORT)
 def judge(verdict: Mapping[str, Any], params: Mapping[str, Any], dag_run: Any) -> str | None:
     """Which way the verdict leads: to approval, to promotion, or, rejected, nowhere."""
     found = Verdict.model_validate(verdict)
@@ -139,31 +220,12 @@ def judge(verdict: Mapping[str, Any], params: Mapping[str, Any], dag_run: Any) -
             airflow.write_note(dag_run.dag_id, dag_run.run_id, str(found))
     except PlatformError as error:
         log.warning("the run has no note: %s", error)
-    if not found.accepted:
+    if found.decision is Decision.REJECTED:
         return None
-    return APPROVE_TASK if params["require_approval"] else PROMOTE_TASK
+    return APPROVE_TASK if params["require_approval"] or found.decision is Decision.UNDECIDED else PROMOTE_TASK
 
 
-def promote_champion(use_case: str) -> BaseOperator:
-    """Moves the alias. Runs after an approval, or straight after the judgement where none is asked for."""
-    version = f"{{{{ {VERDICT}['model_version'] }}}}"
-    task: dict[str, Any] = {
-        "task_id": PROMOTE_TASK,
-        "trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-        "execution_timeout": dt.timedelta(minutes=10),
-    }
-    if settings.training_image:
-        return TrainingContainer(command=["promote", "--use-case", use_case, "--version", version], **task)
-    return BashOperator(
-        bash_command='exec python -m training promote --use-case "$USE_CASE" --version "$VERSION"',
-        env={"USE_CASE": use_case, "VERSION": version},
-        append_env=True,
-        cwd=str(settings.project_root),
-        **task,
-    )
-
-
-@task(task_id="notify", retries=0, execution_timeout=dt.timedelta(minutes=5))
+@task(task_id=NOTIFY_TASK, retries=0, execution_timeout=SHORT)
 def notify_promotion(use_case: str, ti: Any, dag_run: Any) -> bool:
     found = Verdict.model_validate(ti.xcom_pull(task_ids=TRAIN_TASK))
     return notify(
@@ -178,6 +240,26 @@ def notify_promotion(use_case: str, ti: Any, dag_run: Any) -> bool:
             details=found.model_dump(mode="json"),
         ),
     )
+
+
+@task(task_id=REPORT_TASK, trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=SHORT)
+def report_result(use_case: str, ti: Any) -> dict[str, Any]:
+    """What came of the run. Its job is done then, and is not done again."""
+    digest, verdict = ti.xcom_pull(task_ids=COMPARE_TASK), ti.xcom_pull(task_ids=TRAIN_TASK)
+    with ModelRegistry(settings.mlflow_url) as registry:
+        if verdict is None:
+            newest = registry.versions(use_case)[0]
+            report = TrainingReport(result=TrainingOutcome.UNCHANGED, model_version=newest.version)
+            return report.model_dump(mode="json")
+        note_done(registry, use_case, [candidate["model_version"] for candidate in verdict["candidates"]], digest)
+    found = Verdict.model_validate(verdict)
+    if found.decision is Decision.REJECTED:
+        outcome = TrainingOutcome.REJECTED
+    elif ti.xcom_pull(task_ids=NOTIFY_TASK) is None:
+        outcome = TrainingOutcome.NOT_APPROVED
+    else:
+        outcome = TrainingOutcome.PROMOTED
+    return TrainingReport(result=outcome, model_version=found.model_version).model_dump(mode="json")
 
 
 def build_dag(use_case: UseCase) -> DAG:
@@ -198,6 +280,7 @@ def build_dag(use_case: UseCase) -> DAG:
             "retry_delay": dt.timedelta(seconds=15),
             "retry_exponential_backoff": 2,
             "max_retry_delay": dt.timedelta(minutes=5),
+            "retry_policy": UnlessFinal(),
         },
         params={
             "snapshot": Param(
@@ -206,11 +289,20 @@ def build_dag(use_case: UseCase) -> DAG:
                 description="the snapshot to train on; none: the one that started the run, else the published one",
             ),
             "require_approval": Param(False, type="boolean", description="a person decides before the promotion"),
+            "force": Param(False, type="boolean", description="also where nothing is new"),
         },
         on_failure_callback=failure_callback(settings, use_case.name, dag_id),
         tags=[use_case.name, "training"],
     ) as dag:
-        train = train_candidates(use_case.name)
+        snapshot = resolve_snapshot(use_case.name)
+        compared = compare_with_registered(use_case.name, snapshot)
+        train = Candidates(
+            task_id=TRAIN_TASK,
+            use_case=use_case.name,
+            snapshot=f"{{{{ ti.xcom_pull(task_ids='{RESOLVE_TASK}') }}}}",
+            execution_timeout=dt.timedelta(hours=2),
+        )
+        judged = judge(train.output)
         approve = ApprovalOperator(
             task_id=APPROVE_TASK,
             subject=f"Promote version {{{{ {VERDICT}['model_version'] }}}} of {use_case.name}?",
@@ -220,11 +312,17 @@ def build_dag(use_case: UseCase) -> DAG:
             # an answer in the very second the task begins to wait can get lost in Airflow: then it asks once more
             retries=3,
         )
-        promote = promote_champion(use_case.name)
-        judged = judge(train.output)
-        resolve_snapshot(use_case.name) >> train
+        promote = Training(
+            task_id=PROMOTE_TASK,
+            command=["promote", "--use-case", use_case.name, "--version", f"{{{{ {VERDICT}['model_version'] }}}}"],
+            # after an approval, or straight after the verdict where none is asked for
+            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+            execution_timeout=dt.timedelta(minutes=10),
+        )
+        compared >> train
         judged >> [approve, promote]
-        approve >> promote >> notify_promotion(use_case.name)
+        # the report follows the last task alone: what is skipped takes what comes right after it along
+        approve >> promote >> notify_promotion(use_case.name) >> report_result(use_case.name)
     return dag
 
 

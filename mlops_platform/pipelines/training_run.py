@@ -6,6 +6,7 @@ run's files lie below ``models/<use_case>/<run>/``, in both modes.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mlops_platform.errors import SnapshotError
 from mlops_platform.lake import layout
 from mlops_platform.lake.layout import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
+from mlops_platform.models.registry import JOB_TAG, ModelRegistry
 from mlops_platform.use_case.find import file_of
 from mlops_platform.use_case.fingerprint import syntax_fingerprint
 from mlops_platform.use_case.spec import UseCase
@@ -81,3 +83,18 @@ def job_digest(use_case: UseCase, snapshot: SnapshotManifest, project_root: Path
         "libraries": hashlib.sha256(libraries.read_bytes()).hexdigest() if libraries.is_file() else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def version_of_job(registry: ModelRegistry, use_case: str, digest: str) -> str | None:
+    """The newest registered version, if it is a result of this job and all that follows from the verdict is done."""
+    newest = next(iter(registry.versions(use_case)), None)
+    return newest.version if newest is not None and newest.tags.get(JOB_TAG) == digest else None
+
+
+def note_done(registry: ModelRegistry, use_case: str, versions: Iterable[str], digest: str) -> None:
+    """Note on the versions of a job that it is done: promoted, rejected or not approved.
+
+    Not before: a job whose promotion failed has to be done again.
+    """
+    for version in versions:
+        registry.set_tag(use_case, version, JOB_TAG, digest)

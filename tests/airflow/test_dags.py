@@ -15,10 +15,12 @@ FEATURES_EDGES = [
 ]
 TRAINING_EDGES = [
     ["approve", "promote_champion"],
+    ["compare_with_registered", "train_candidates"],
     ["judge", "approve"],
     ["judge", "promote_champion"],
+    ["notify", "report_result"],
     ["promote_champion", "notify"],
-    ["resolve_snapshot", "train_candidates"],
+    ["resolve_snapshot", "compare_with_registered"],
     ["train_candidates", "judge"],
 ]
 
@@ -47,13 +49,14 @@ def test_features_go_from_dataset_to_announced_snapshot(report: dict[str, Any], 
 
 
 @pytest.mark.parametrize("use_case", USE_CASES)
-def test_training_goes_from_snapshot_to_champion_by_way_of_the_gate(report: dict[str, Any], use_case: str) -> None:
+def test_training_goes_from_snapshot_to_champion_by_way_of_the_verdict(report: dict[str, Any], use_case: str) -> None:
     dag = report["dags"][f"{use_case}_training"]
     assert dag["edges"] == TRAINING_EDGES
-    assert dag["params"] == {"snapshot": None, "require_approval": False}
+    assert dag["params"] == {"snapshot": None, "require_approval": False, "force": False}
     assert dag["outlets"] == {}
     assert {task: rule for task, rule in dag["trigger_rules"].items() if rule != "all_success"} == {
-        "promote_champion": "none_failed_min_one_success"
+        "promote_champion": "none_failed_min_one_success",
+        "report_result": "none_failed",
     }
 
 

@@ -1,0 +1,173 @@
+"""Run by the tests in a process of its own: Airflow runs the training DAG, and what came of it is written as JSON.
+
+Training is stood in for by what registers and promotes versions without files, in a registry that is a scripted server:
+what is seen is what the other tasks decide.
+"""
+
+import datetime as dt
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
+from mlops_platform.models import registry
+from mlops_platform.models.registry import CHAMPION, ModelVersion
+from mlops_platform.pipelines import training_run
+from mlops_platform.settings import load_settings
+from mlops_platform.use_case.find import get_use_case
+
+USE_CASE = get_use_case("credit_risk")
+LAKE = Lake(load_settings().lake_root)
+SNAPSHOTS = Snapshots(LAKE, USE_CASE.name)
+VERSIONS: list[ModelVersion] = []
+ALIASES: dict[str, str] = {}
+NEXT_VERDICT: dict[str, Any] = {}
+TRAINED: list[str] = []
+
+
+class Versions:
+    """The registry, as far as the DAG asks it."""
+
+    def __init__(self, url: str) -> None:
+        pass
+
+    def __enter__(self) -> "Versions":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        return list(reversed(VERSIONS))
+
+    def set_tag(self, name: str, version: str, key: str, value: str) -> None:
+        dict.__setitem__(VERSIONS[int(version) - 1].tags, key, value)  # type: ignore[arg-type]
+
+
+def train(operator: Any, context: Any) -> dict[str, Any]:
+    """What training does, as far as other tasks can see."""
+    version = str(len(VERSIONS) + 1)
+    VERSIONS.append(ModelVersion(USE_CASE.name, version, dt.datetime.now(dt.UTC), tags={}))
+    snapshot = context["ti"].xcom_pull(task_ids="resolve_snapshot")
+    TRAINED.append(snapshot)
+    return {
+        "use_case": USE_CASE.name,
+        "snapshot": snapshot,
+        "model_version": version,
+        "family": "random_forest",
+        "accepted": True,
+        "candidates": [{"model_version": version}],
+        **NEXT_VERDICT,
+    }
+
+
+def promote(operator: Any, _context: Any) -> None:
+    if os.environ.get("MLFLOW_IS_DOWN"):
+        raise operator_module().ExitCode(os.EX_TEMPFAIL)
+    ALIASES[CHAMPION] = operator.command[-1]
+
+
+def operator_module() -> Any:
+    return sys.modules[type(training.get_task("train_candidates")).__module__]
+
+
+def publish(name: str) -> None:
+    attempt = SNAPSHOTS.claim(name)
+    with SNAPSHOTS.publishing(name, attempt):
+        SNAPSHOTS.publish(
+            SnapshotManifest(
+                snapshot=name,
+                use_case=USE_CASE.name,
+                attempt=attempt,
+                dataset_version=1,
+                run_date=dt.date(2026, 1, 1),
+                created_at=dt.datetime.now(dt.UTC),
+                spec_hash=USE_CASE.spec_hash,
+                transform="f" * 64,
+                inputs=f"{len(name):064x}",
+                rows=1,
+                entities=1,
+                features_path=SNAPSHOTS.features_key(name, attempt),
+                online_path=SNAPSHOTS.online_key(name, attempt),
+                quality=Quality(rows_read=1, rows_valid=1, rows_quarantined=0),
+            )
+        )
+
+
+def run(day: int, verdict: dict[str, Any] | None = None, **conf: object) -> dict[str, Any]:
+    """One run: its tasks that did their work and that were skipped, its result, and the champion after it."""
+    NEXT_VERDICT.clear()
+    NEXT_VERDICT.update(verdict or {})
+    given = {"snapshot": None, "require_approval": False, "force": False} | conf
+    ended = training.test(logical_date=dt.datetime(2026, 1, day, tzinfo=dt.UTC), run_conf=given)
+    instances = {ti.task_id: ti for ti in ended.get_task_instances()}
+    return {
+        "state": str(ended.state),
+        "succeeded": sorted(task_id for task_id, ti in instances.items() if ti.state == "success"),
+        "skipped": sorted(task_id for task_id, ti in instances.items() if ti.state == "skipped"),
+        "result": instances["report_result"].xcom_pull(task_ids="report_result"),
+        "champion": ALIASES.get(CHAMPION),
+        "versions": len(VERSIONS),
+    }
+
+
+bag = DagBag(sys.argv[1])
+DagBundlesManager().sync_bundles_to_db()
+sync_bag_to_db(bag, "dags-folder", None)
+training = bag.dags["credit_risk_training"]
+type(training.get_task("train_candidates")).execute = train
+type(training.get_task("promote_champion")).execute = promote
+for module in (registry, training_run, operator_module()):
+    module.ModelRegistry = Versions  # type: ignore[attr-defined]
+
+publish("first")
+report: dict[str, Any] = {"first": run(10), "same": run(11), "forced": run(12, force=True)}
+publish("second-one")
+rejected = {"accepted": False, "failed_rules": ["roc_auc 0.5000 is below the minimum 0.5500"]}
+report |= {"rejected": run(13, rejected), "rejected before": run(14)}
+publish("a-third-one")
+os.environ["MLFLOW_IS_DOWN"] = "yes"
+report["promotion failed"] = run(15)
+del os.environ["MLFLOW_IS_DOWN"]
+report["tried again"] = run(16)
+
+module = operator_module()
+branch = training.get_task("judge").python_callable
+undecided = {
+    "use_case": USE_CASE.name,
+    "snapshot": "first",
+    "model_version": "1",
+    "family": "f",
+    "accepted": True,
+    "incomparable": ["not compared with the champion, version 1: gone"],
+}
+a_run = SimpleNamespace(dag_id="credit_risk_training", run_id="r")
+report["undecided leads to"] = branch(undecided, {"require_approval": False}, a_run)
+
+resolve = training.get_task("resolve_snapshot").python_callable
+when = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def event(minute: int, extra: dict[str, str]) -> SimpleNamespace:
+    return SimpleNamespace(timestamp=when.replace(minute=minute), extra=extra)
+
+
+report["resolved"] = {
+    "event of a person": resolve(USE_CASE.name, {"snapshot": None}, {"asset": [event(1, {})]}),
+    "last event": resolve(
+        USE_CASE.name, {"snapshot": None}, {"asset": [event(2, {"snapshot": "first"}), event(1, {"snapshot": "none"})]}
+    ),
+    "param": resolve(USE_CASE.name, {"snapshot": "second-one"}, {"asset": [event(1, {"snapshot": "first"})]}),
+}
+policy = training.get_task("train_candidates").retry_policy
+report["retries"] = {
+    str(code): str(policy.evaluate(module.ExitCode(code), 1, 2).action.value) for code in (1, os.EX_TEMPFAIL, -9, 137)
+}
+Path(sys.argv[2]).write_text(json.dumps(report), encoding="utf-8")
