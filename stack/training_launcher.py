@@ -3,9 +3,9 @@
 Whoever reaches an engine's socket owns the machine. So the socket is in this process's container alone, and what passes
 is the life of training runs: create, start, attach, wait, logs, inspect, stop, remove. A container is made of this
 installation's training image, runs ``train`` or ``promote`` as the services' user on their network, and sees folders of
-the lake below ``/opt/ml``; whatever else the request says about it is replaced. The code that it runs is the checkout's,
-its use cases included, which this process's own environment names. The other operations take only containers made here.
-Everything else is refused with status 403.
+the lake below ``/opt/ml``; whatever else the request says about it is replaced. The code that it runs is that of the
+checkout, its use cases included, which this process's own environment names. The other operations take only containers
+made here. Everything else is refused with status 403.
 
 One request per connection: after the head has been judged, bytes go both ways until either side closes.
 """
