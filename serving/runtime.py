@@ -14,8 +14,6 @@ from mlops_platform.lake.layout import Lake
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
-from serving.api.keys import ApiKeys
-from serving.api.overload import Overload
 from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
 from serving.follow.use_case import UseCaseFollower
@@ -46,12 +44,10 @@ class Runtime:
         self.use_cases = {use_case.name: use_case for use_case in use_cases}
         self.served = {name: Served(use_case) for name, use_case in self.use_cases.items()}
         self.followers: dict[str, UseCaseFollower] = {}
-        self.keys = ApiKeys(settings, self.paths.api_keys)
         self.lake = Lake(settings.lake_root)
         self.draining = False
         self.log = PredictionLog.of(settings)
         self.metrics = Metrics()
-        self.overload = Overload()
         self.predictor = Predictor(self.log, self.metrics)
         self.replay = Replay(self.served, self.lake, self._model_of, self.paths.root)
         # unique over workers and restarts, and cheap: a random start, then a count
@@ -75,7 +71,6 @@ class Runtime:
                 *(task for follower in self.followers.values() for task in follower.tasks),
             ]
             running = [asyncio.create_task(task.run()) for task in following]
-            running.append(asyncio.create_task(self.overload.watch()))
             try:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -126,5 +121,4 @@ class Runtime:
         return self.followers[use_case].model_of(version)
 
     async def _take_figures(self) -> None:
-        self.keys.reload()
         self.metrics.watch(self.served, self.log.queued, self.log.dropped)

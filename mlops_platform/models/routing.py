@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Routing(BaseModel):
     """By default the champion answers everything, alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     challenger_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         default=0.0, description="share of the ids that the challenger answers, always the same ones"

@@ -19,8 +19,6 @@ CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"
 _TEXT = rf"^[^{CONTROL_CHARACTERS[1:-1]}]+$"
 _WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,18})$"
 
-LONG_MINIMUM, LONG_MAXIMUM = -(2**63), 2**63 - 1
-
 
 def ids_are_whole_numbers(use_case: UseCase) -> bool:
     return use_case.raw_column(use_case.entity_key).type in {"int", "long"}
@@ -38,4 +36,4 @@ def parse_id(use_case: UseCase, text: str) -> int | str | None:
     if not ids_are_whole_numbers(use_case):
         return text
     number = int(text)
-    return number if LONG_MINIMUM <= number <= LONG_MAXIMUM else None
+    return number if -(2**63) <= number < 2**63 else None

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlops_platform.errors import ModelError
 from mlops_platform.files import write_json
 from mlops_platform.models.routing import Routing
-from serving.api import answers
-from serving.api.responses import READS, Responses, json_response, problem_response
+from serving.api.document import Responses, problem_response
+from serving.api.responses import json_response
 from serving.follow.use_case import NoEarlierChampion
 from serving.log.searcher import search_log
 from serving.problems import Problem
@@ -26,9 +26,9 @@ class RollbackRequest(BaseModel):
 
 
 RESPONSES: Responses = {
-    **READS,
     404: problem_response("no such use case or request"),
     409: problem_response("what was asked for cannot be served; nothing was changed"),
+    503: problem_response("the registry or the log's search does not answer"),
 }
 
 
@@ -63,7 +63,7 @@ def admin_routes(runtime: Runtime) -> APIRouter:
         records = await search_log(runtime.settings, request_id)
         if not records:
             raise Problem(404, "unknown-request", f"the prediction log has no request {request_id}")
-        return json_response(answers.dump(await runtime.replay.answer(request_id, records)))
+        return json_response(await runtime.replay.answer(request_id, records))
 
     return router
 

@@ -1,65 +1,63 @@
 """The ASGI application: a gate in front of the FastAPI routes, and the hot routes answered in the gate.
 
-The gate names the request, checks the key, bounds the body and has requests take turns. A plain GET for the features
-or the prediction of an id is answered there by the functions that the framework's routes call too; a miss, an error, a
-query or anything unusual goes to the framework, so that there is one definition of every other answer.
+The gate names the request, checks the key, bounds the body and has requests take turns. It counts every answer and is
+the last resort of those that fail: whatever happens, the caller gets a problem document, or a broken connection where
+half of another answer is out already.
 """
 
 import asyncio
 import contextlib
 import logging
-import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import all_use_cases
-from mlops_platform.use_case.ids import ids_are_whole_numbers
 from mlops_platform.use_case.spec import UseCase
-from serving.api import answers
-from serving.api.overload import too_much
+from serving.api.access import for_operators, require_key, scope_asked_for
+from serving.api.errors import problem_of
+from serving.api.hot import HotRoutes
+from serving.api.keys import ApiKeys
+from serving.api.overload import Overload, too_much
+from serving.api.protocols.sagemaker import LARGEST_INVOCATION_BYTES, is_invocation
+from serving.api.reply import Reply
+from serving.api.request_body import given_again, read_body
 from serving.api.routes import build_api
 from serving.api.segments import match_by_segments
-from serving.predict.predictor import look_up
-from serving.problems import MEDIA_TYPE, Problem
+from serving.problems import Problem
 from serving.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-HotAnswer = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
-
 LONGEST_SECONDS = 60
-BODY_SECONDS = 10
-METRICS_PATH = "/metrics"
-ADMIN_PREFIX = "/admin/"
 LARGEST_BODY_BYTES = 1024 * 1024
-_PUBLIC = frozenset({"/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
-_BEARER = b"bearer "
-_PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII).fullmatch
-
-
-class HotRoute(NamedTuple):
-    """A route that is answered here: its path as OpenAPI has it, and the answer by id and request id."""
-
-    route: str
-    answer: HotAnswer
+# what the metrics call the route of a request that was refused before a route had it, and of one that no route takes
+_REFUSED = "refused"
+_UNMATCHED = "unmatched"
 
 
 class Service:
     """What the server runs. ``api`` is the FastAPI application behind it, ``runtime`` what both answer from."""
 
-    def __init__(self, runtime: Runtime, api: FastAPI) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.api = api
-        self._hot = _hot_routes(runtime)
+        self.keys = ApiKeys(runtime.settings, runtime.paths.api_keys)
+        self.overload = Overload()
+        self.api = build_api(runtime, keys_required=self.keys.required, lifespan=lambda _: self.running())
+        self._hot = HotRoutes(runtime)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While this lasts requests can be answered."""
+        async with self.runtime.running():
+            beat = asyncio.create_task(self.overload.watch())
+            try:
+                yield
+            finally:
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,202 +65,91 @@ class Service:
             return
         started = time.perf_counter()
         request_id = self.runtime.next_request_id()
+        hot, entity_id = self._hot.match(scope)
+        reply: Reply | None = None  # the hot routes do without
+        route, status = _REFUSED, 500
         try:
-            hot, entity_id = self._hot_route(scope)
             if hot is None:
-                match_by_segments(scope)
-            operators = hot is None and _for_operators(scope["path"])
-            self._admit(scope, operators=operators)
-            if hot is None:
-                route, status = await self._ask_framework(scope, receive, send, request_id, operators=operators)
+                reply = Reply(send, request_id, head_only=scope["method"] == "HEAD")
+                await self._ask_framework(scope, receive, reply)
+                route, status = _route(scope, _UNMATCHED), reply.status
             else:
+                self._admit(operators=False)
+                if self.keys.required:
+                    require_key(self.keys, "read", scope["headers"])
                 headers, body = await hot.answer(entity_id, request_id)
-                route, status = hot.route, 200
-                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
+                route, status = hot.path, 200
         except Problem as problem:
-            await _send_problem(send, problem, request_id)
-            route, status = "refused", problem.status
-        self.runtime.metrics.answered(route, status, time.perf_counter() - started)
+            route, status = _route(scope, _REFUSED), problem.status
+            await (reply or Reply(send, request_id)).send_problem(problem_of(problem, scope["path"]))
+        except BaseException as error:
+            route = hot.path if hot else _route(scope, _UNMATCHED)
+            await _last_resort(reply or Reply(send, request_id), error, scope["path"])
+        finally:
+            self.runtime.metrics.answered(route, status, time.perf_counter() - started)
 
-    def _hot_route(self, scope: Scope) -> tuple[HotRoute | None, str]:
-        """The hot route that a request asks, and the id; None for any other request."""
-        prefix, _, last = scope["path"].rpartition("/")
-        hot = self._hot.get(prefix)
-        if hot is None or scope["method"] != "GET" or scope["query_string"] or _PLAIN_ID(last) is None:
-            return None, ""
-        return hot, last
-
-    def _admit(self, scope: Scope, *, operators: bool) -> None:
-        """Raises a 503 under overload, a 401 or 403 for a caller who may not."""
+    def _admit(self, *, operators: bool) -> None:
+        """Raises a 503 under overload."""
         if not operators:
-            self.runtime.overload.arrive()
-            if self.runtime.overload.shedding:
+            self.overload.arrive()
+            if self.overload.shedding:
                 raise too_much()
-        keys = self.runtime.keys
-        admin = operators and scope["path"].startswith(ADMIN_PREFIX)
-        if admin or (keys.required and scope["path"] not in _PUBLIC):
-            caller = keys.caller(_key(scope["headers"]))
-            if caller is None:
-                raise Problem(
-                    401,
-                    "key-required",
-                    "give an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
-                    headers={"www-authenticate": "Bearer"},
-                )
-            if admin and caller.scope != "admin":
-                raise Problem(403, "admin-required", "this takes a key of the scope admin")
 
-    async def _ask_framework(
-        self, scope: Scope, receive: Receive, send: Send, request_id: str, *, operators: bool
-    ) -> tuple[str, int]:
-        """Have the framework answer. Returns the route's path and the status.
+    async def _ask_framework(self, scope: Scope, receive: Receive, reply: Reply) -> None:
+        """Have the framework answer.
 
         Raises:
-            Problem: it was refused before the framework had it.
+            Problem: it was refused before the framework had it, or took too long.
         """
-        scope.setdefault("state", {})["request_id"] = request_id
-        status = 0
-
-        async def send_named(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        overload = self.runtime.overload
+        match_by_segments(scope)
+        operators = for_operators(scope["path"])
+        self._admit(operators=operators)
+        asked_for = scope_asked_for(scope["path"], keys_required=self.keys.required)
+        if asked_for is not None:
+            require_key(self.keys, asked_for, scope["headers"])
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+        scope.setdefault("state", {})["request_id"] = reply.request_id
+        if operators:
+            turn: contextlib.AbstractAsyncContextManager[None] = contextlib.nullcontext()
+        else:
+            self.overload.refuse_hopeless()  # before its body costs anything
+            turn = self.overload.turn()
+        largest = LARGEST_INVOCATION_BYTES if is_invocation(scope["path"]) else LARGEST_BODY_BYTES
+        body = await read_body(scope, receive, largest)
+        limit = asyncio.timeout(LONGEST_SECONDS)
         try:
-            if operators:
-                turn: contextlib.AbstractAsyncContextManager[None] = contextlib.nullcontext()
-            else:
-                overload.refuse_hopeless()  # before its body costs anything
-                turn = overload.turn()
-            body = await _body(scope, receive)
-            async with turn, asyncio.timeout(LONGEST_SECONDS):
-                await self.api(scope, _again(body, receive), send_named)
-        except Problem:
-            raise
-        except Exception as error:
-            if status:
+            async with turn, limit:
+                await self.api(scope, given_again(body, receive), reply.send)
+        except TimeoutError:
+            if reply.status or not limit.expired():
                 raise
-            if isinstance(error, TimeoutError):
-                problem = Problem(503, "too-slow", f"there was no answer within {LONGEST_SECONDS} s")
-            else:
-                logger.exception("request failed", extra={"request_id": request_id})
-                problem = Problem(500, "internal", "the service failed; its log has the reason under this request id")
-            status = problem.status
-            await _send_problem(send, problem, request_id)
-        return getattr(scope.get("route"), "path", "unmatched"), status
+            raise Problem(503, "too-slow", f"there was no answer within {LONGEST_SECONDS} s") from None
 
 
 def create_app(settings: PlatformSettings, use_cases: tuple[UseCase, ...] | None = None) -> Service:
     """The prediction service of these settings, for every declared use case or for the given ones."""
-    runtime = Runtime(settings, all_use_cases() if use_cases is None else use_cases)
-    return Service(runtime, build_api(runtime))
+    return Service(Runtime(settings, all_use_cases() if use_cases is None else use_cases))
 
 
-def _hot_routes(runtime: Runtime) -> dict[str, HotRoute]:
-    """By the path in front of the id; for use cases whose ids are whole numbers, which need no decoding."""
-    routes: dict[str, HotRoute] = {}
-    for name, use_case in runtime.use_cases.items():
-        if not ids_are_whole_numbers(use_case):
-            continue
-        features, predict = _features(runtime, name), _predict(runtime, name)
-        prefixes = [f"/v1/{name}", *([""] if name == runtime.settings.serving_default_use_case else [])]
-        for prefix in prefixes:
-            routes[f"{prefix}/features"] = HotRoute(f"{prefix}/features/{{id}}", features)
-            routes[f"{prefix}/predict"] = HotRoute(f"{prefix}/predict/{{id}}", predict)
-    return routes
+async def _last_resort(reply: Reply, error: BaseException, path: str) -> None:
+    """Answer a request that failed in a way nobody foresaw.
 
-
-def _features(runtime: Runtime, name: str) -> HotAnswer:
-    async def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
-        source, body = answers.features(runtime.served[name], entity_id.encode())
-        headers = _json_headers(body, request_id)
-        headers += [(key.encode(), value.encode()) for key, value in source.items()]
-        return headers, body
-
-    return features
-
-
-def _predict(runtime: Runtime, name: str) -> HotAnswer:
-    async def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
-        served = runtime.served[name]
-        body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)
-        return _json_headers(body, request_id), body
-
-    return predict
-
-
-def _json_headers(body: bytes, request_id: str) -> Headers:
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
-    ]
-
-
-def _key(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name == b"x-api-key":
-            return value.decode("latin-1")
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].decode("latin-1").strip()
-    return None
-
-
-def _for_operators(path: str) -> bool:
-    """What is asked in order to see or to mend an overload is answered in spite of it."""
-    return path in _PUBLIC or path == METRICS_PATH or path.startswith(ADMIN_PREFIX)
-
-
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, of which no more is read than is allowed, whatever its length claims to be.
-
-    It is read before the request has its turn, so that a slow sender keeps nobody waiting but itself.
-
-    Raises:
-        Problem: 413, or 408 where it does not come in time.
+    Where half of an answer is out, or somebody ended the request, the error goes on to the server, which breaks the
+    connection.
     """
-    too_large = Problem(413, "body-too-large", f"a body of at most {LARGEST_BODY_BYTES} bytes is taken")
-    claimed = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if claimed.isdigit() and int(claimed) > LARGEST_BODY_BYTES:
-        raise too_large
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Problem(400, "body-incomplete", "the connection was closed within the body")
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > LARGEST_BODY_BYTES:
-                    raise too_large
-    except TimeoutError:
-        raise Problem(408, "body-too-slow", f"the body did not come within {BODY_SECONDS} s") from None
-    return body
+    logger.error("request failed", exc_info=error, extra={"request_id": reply.request_id})
+    if not reply.status:
+        with contextlib.suppress(Exception):  # nothing can be sent any more; then it is not whole either
+            await reply.send_problem(problem_of(error, path))
+    task = asyncio.current_task()
+    ended = (task is not None and task.cancelling() > 0) or isinstance(error, KeyboardInterrupt | SystemExit)
+    if ended or not reply.whole:
+        raise error
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read already; then whatever else comes."""
-    given = False
-
-    async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_again
-
-
-async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
-    body = problem.body(request_id)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), *_json_headers(body, request_id)[1:]]
-    headers += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _route(scope: Scope, without: str) -> str:
+    """The path of the framework's route that has the request, as OpenAPI has it."""
+    return getattr(scope.get("route"), "path", without)

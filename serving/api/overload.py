@@ -36,7 +36,7 @@ class Overload:
         self._seconds_per_turn = 0.0
 
     async def watch(self) -> None:
-        """Beat for ever."""
+        """Beat for ever; there is nothing in a beat that could fail."""
         while True:
             due = time.monotonic() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)

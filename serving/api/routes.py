@@ -1,42 +1,31 @@
 """The routes, typed from each use case's spec: one set below ``/v1/<use_case>``, and short paths for the default one.
 
-A route here gives an answer's bytes. The hot ones are also answered before the framework is asked (``service.py``),
-by the same functions; whatever is not the plain case comes here.
+A route here gives an answer's bytes. The hot ones are also answered before the framework is asked (``hot.py``), by the
+same functions; whatever is not the plain case comes here.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
-from mlops_platform.errors import PlatformError
-from mlops_platform.models.registry import RegistryDown
-from mlops_platform.online_store.hive import HiveStore, HiveUnavailable
-from mlops_platform.use_case.spec import UseCase
-from serving.api import answers
+from mlops_platform.online_store.hive import HiveStore
+from serving.api import lookups
 from serving.api.admin import admin_routes
+from serving.api.document import NOT_READY, UNKNOWN, complete
+from serving.api.errors import answer_errors
+from serving.api.model_card import model_card
 from serving.api.protocols.kserve import kserve_routes
 from serving.api.protocols.sagemaker import sagemaker_routes
-from serving.api.responses import (
-    JSON,
-    READS,
-    REFUSED,
-    UNKNOWN,
-    json_response,
-    malformed,
-    problem_components,
-    request_id_of,
-)
+from serving.api.responses import json_bytes, json_response, request_id_of
 from serving.api.schemas import ModelCard, Schemas
 from serving.predict import explain as explaining
 from serving.predict.predictor import Asked, look_up
-from serving.problems import MEDIA_TYPE, Problem, overloaded, unknown_id
+from serving.problems import overloaded, unknown_id
 from serving.runtime import Runtime
 
 HIVE_LOOKUPS_AT_ONCE = 4
@@ -50,47 +39,43 @@ Source = Annotated[
 ]
 
 
-def build_api(runtime: Runtime) -> FastAPI:
-    """The FastAPI application; its lifespan is the runtime's."""
+def build_api(
+    runtime: Runtime, *, keys_required: bool, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
+) -> FastAPI:
+    """The FastAPI application behind the gate, which asks for the keys that the document says are required."""
     api = FastAPIOffline(
         title="Prediction service",
         version="1.0.0",
-        description="The latest features of an id, and the champion's prediction for it.",
-        lifespan=lambda _: runtime.running(),
+        description="The latest features of an id, and the champion's prediction for it.\n\n"
+        "`HEAD` is answered wherever `GET` is; any other method that a path does not have is refused by a 405 that "
+        "lists in `Allow` those that it has.",
+        lifespan=lifespan,
         redirect_slashes=False,
-        dependencies=[
-            Security(HTTPBearer(auto_error=False, description="an API key, once the service is not on loopback")),
-            Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
-        ],
     )
-    api.add_exception_handler(Problem, _answer_problem)  # type: ignore[arg-type]
-    api.add_exception_handler(RequestValidationError, _answer_invalid)  # type: ignore[arg-type]
-    api.add_exception_handler(HTTPException, _answer_http_exception)  # type: ignore[arg-type]
-    api.add_exception_handler(HiveUnavailable, _answer_unavailable)  # type: ignore[arg-type]
-    api.add_exception_handler(RegistryDown, _answer_unavailable)  # type: ignore[arg-type]
+    answer_errors(api)
     api.include_router(_health(runtime))
     api.include_router(admin_routes(runtime))
-    api.include_router(kserve_routes(runtime))
-    api.include_router(sagemaker_routes(runtime))
-    for use_case in runtime.use_cases.values():
-        routes = UseCaseRoutes(runtime, use_case)
-        if use_case.name == runtime.settings.serving_default_use_case:
+    limit = runtime.settings.serving_batch_limit
+    schemas = {name: Schemas(use_case, limit) for name, use_case in runtime.use_cases.items()}
+    api.include_router(kserve_routes(runtime, schemas))
+    api.include_router(sagemaker_routes(runtime, schemas))
+    for name, of_use_case in schemas.items():
+        routes = UseCaseRoutes(runtime, of_use_case)
+        if name == runtime.settings.serving_default_use_case:
             api.include_router(routes.short())
         api.include_router(routes.versioned())
-    document = api.openapi()
-    document["components"]["schemas"] |= problem_components()
+    complete(api.openapi(), keys_required=keys_required)
     return api
 
 
 class UseCaseRoutes:
     """The routes of one use case."""
 
-    def __init__(self, runtime: Runtime, use_case: UseCase) -> None:
+    def __init__(self, runtime: Runtime, schemas: Schemas) -> None:
         self._runtime = runtime
-        self._use_case = use_case
-        self._schemas = Schemas(use_case)
+        self._use_case = use_case = schemas.use_case
+        self._schemas = schemas
         settings = runtime.settings
-        self._limit = settings.serving_batch_limit
         self._hive = HiveStore(settings.hiveserver2_host, settings.hiveserver2_port, use_case)
         self._explanations = asyncio.Semaphore(EXPLANATIONS_AT_ONCE)
         self._hive_lookups = asyncio.Semaphore(HIVE_LOOKUPS_AT_ONCE)
@@ -104,7 +89,6 @@ class UseCaseRoutes:
             self._features_batch(),
             methods=["POST"],
             response_model=self._schemas.features_answer,
-            responses=READS,
             summary="Features of several ids",
         )
         router.add_api_route(
@@ -112,7 +96,7 @@ class UseCaseRoutes:
             self._model,
             methods=["GET"],
             response_model=ModelCard,
-            responses=READS | UNKNOWN,
+            responses=UNKNOWN,
             summary="The model that answers",
         )
         self._add(router, "/explain/{id}", self._explain_route(), self._schemas.explanation, "Why an id got its score")
@@ -152,25 +136,23 @@ class UseCaseRoutes:
             self._predict_body(),
             methods=["POST"],
             response_model=self._schemas.prediction | self._schemas.row_predictions,
-            responses=READS | UNKNOWN,
+            responses=UNKNOWN,
             summary="Predictions for an id, a list of ids, or rows of features",
         )
 
     def _add(
         self, router: APIRouter, path: str, route: Callable[..., Awaitable[Response]], model: Any, summary: str
     ) -> None:
-        router.add_api_route(
-            path, route, methods=["GET"], response_model=model, responses=READS | UNKNOWN, summary=summary
-        )
+        router.add_api_route(path, route, methods=["GET"], response_model=model, responses=UNKNOWN, summary=summary)
 
     async def _features(self, request: Request, entity_id: str, source: str) -> Response:
         served = self._runtime.served[self._use_case.name]
         if source == "online":
-            headers, body = answers.features(served, entity_id.encode())
-            return json_response(body, headers)
+            headers, body = lookups.features(served, entity_id.encode())
+            return json_bytes(body, headers)
         asked, snapshot = await self._ask_hive(entity_id)
-        headers, body = answers.features_from_hive(asked, snapshot)
-        return json_response(body, headers)
+        headers, body = lookups.features_from_hive(asked, snapshot)
+        return json_bytes(body, headers)
 
     async def _predict(self, request: Request, entity_id: str, source: str) -> Response:
         served = self._runtime.served[self._use_case.name]
@@ -181,30 +163,30 @@ class UseCaseRoutes:
         else:
             asked, snapshot = await self._ask_hive(entity_id)
             body = await predictor.answer_one(served, asked, request_id, snapshot=snapshot)
-        return json_response(body)
+        return json_bytes(body)
 
     def _predict_body(self) -> Callable[..., Awaitable[Response]]:
-        body_type: Any = self._schemas.predict_request(self._limit)
+        body_type: Any = self._schemas.predict_request
 
         async def predict(request: Request, body: body_type) -> Response:
             served = self._runtime.served[self._use_case.name]
             answer = await self._runtime.predictor.answer_body(served, body, request_id_of(request))
-            return json_response(answer)
+            return json_bytes(answer)
 
         return predict
 
     def _features_batch(self) -> Callable[..., Awaitable[Response]]:
-        body_type: Any = self._schemas.features_request(self._limit)
+        body_type: Any = self._schemas.features_request
 
         async def features_batch(request: Request, body: body_type) -> Response:
             given: Any = body
             served = self._runtime.served[self._use_case.name]
-            return json_response(answers.features_batch(served, given.ids, request_id_of(request)))
+            return json_bytes(lookups.features_batch(served, given.ids, request_id_of(request)))
 
         return features_batch
 
     async def _model(self, variant: Annotated[Literal["champion", "challenger"], Query()] = "champion") -> Response:
-        return json_response(answers.model_card(self._runtime.served[self._use_case.name], variant))
+        return json_response(model_card(self._runtime.served[self._use_case.name], variant))
 
     def _explain_route(self) -> Callable[..., Awaitable[Response]]:
         kind = self._schemas.entity_id_in_path
@@ -219,7 +201,7 @@ class UseCaseRoutes:
                 found = await self._runtime.predictor.unrecorded(served, asked)
                 _ = served.background  # read here: the store belongs to this thread
                 body = await asyncio.to_thread(explaining.answer, served, asked, found, request_id_of(request))
-            return json_response(body)
+            return json_bytes(body)
 
         return explain
 
@@ -245,34 +227,14 @@ def _health(runtime: Runtime) -> APIRouter:
     @router.get(
         "/readyz",
         summary="What can be answered, from which snapshots and models, and what was refused",
-        responses={503: {"description": "not ready", "content": {JSON: {"schema": {"type": "object"}}}}},
+        responses=NOT_READY,
     )
     async def readyz() -> Response:
         details = runtime.readiness()
-        return json_response(answers.dump(details), status=200 if details["status"] == "ready" else 503)
+        return json_response(details, status=200 if details["status"] == "ready" else 503)
 
-    @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=REFUSED)
+    @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(runtime.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
-
-
-async def _answer_problem(request: Request, error: Problem) -> Response:
-    return Response(error.body(request_id_of(request)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
-
-
-async def _answer_invalid(request: Request, error: RequestValidationError) -> Response:
-    return await _answer_problem(request, malformed(error))
-
-
-async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
-    detail = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)  # noqa: PLR2004
-    headers = dict(error.headers or {})
-    return await _answer_problem(request, Problem(error.status_code, "http", detail, headers=headers))
-
-
-async def _answer_unavailable(request: Request, error: PlatformError) -> Response:
-    return await _answer_problem(
-        request, Problem(503, "upstream-unavailable", str(error), headers={"retry-after": "5"})
-    )

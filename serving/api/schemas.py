@@ -8,8 +8,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic.config import JsonDict
 
 from mlops_platform.use_case.ids import (
-    LONG_MAXIMUM,
-    LONG_MINIMUM,
     LONGEST_ID_BYTES,
     id_pattern,
     ids_are_whole_numbers,
@@ -18,6 +16,9 @@ from mlops_platform.use_case.spec import Feature, UseCase
 from serving.api.segments import segment_text
 
 _INT_MAXIMUM = 2**31 - 1
+_LARGEST_NUMBER = 2**53 - 1
+"""Of the ids that come as numbers: a larger one may have been rounded to another's on its way. As text it is sure."""
+_STRICT = ConfigDict(extra="forbid")
 _VARIANT: Any = (Literal["champion", "challenger"], Field(description="which model answered"))
 _VARIANT_OR_NULL: Any = (_VARIANT[0] | None, _VARIANT[1])
 
@@ -27,6 +28,7 @@ class Schemas:
     """Everything typed that the routes of one use case take and give."""
 
     use_case: UseCase
+    batch_limit: int
 
     @property
     def _title(self) -> str:
@@ -49,8 +51,7 @@ class Schemas:
         """The type of an id in JSON, where a whole number may come as a number, too: it stands for its decimal text."""
         if not ids_are_whole_numbers(self.use_case):
             return self.entity_id
-        # FastAPI documents bounds as floats, which can say these two
-        number = {"type": "integer", "minimum": LONG_MINIMUM, "exclusiveMaximum": LONG_MAXIMUM + 1}
+        number = {"type": "integer", "minimum": -_LARGEST_NUMBER, "maximum": _LARGEST_NUMBER}
         documented = {
             "anyOf": [{"type": "string", "pattern": id_pattern(self.use_case)}, number],
             "description": self._id_description,
@@ -139,14 +140,14 @@ class Schemas:
             request_id=(str, ...),
         )
 
-    def predict_request(self, limit: int) -> Any:
+    @cached_property
+    def predict_request(self) -> Any:
         """The body of a prediction: an id, a list of ids, or rows of features."""
-        strict = ConfigDict(extra="forbid")
-        by_id = create_model(f"{self._title}ById", __config__=strict, id=(self.entity_id_in_body, ...))
-        by_ids = create_model(f"{self._title}ByIds", __config__=strict, ids=(self._several_ids(limit), ...))
-        row: Any = self.feature_input
-        rows: Any = Annotated[list[row], _several(limit)]
-        by_rows = create_model(f"{self._title}ByRows", __config__=strict, rows=(rows, ...))
+        by_id = create_model(f"{self._title}ById", __config__=_STRICT, id=(self.entity_id_in_body, ...))
+        by_ids = create_model(
+            f"{self._title}ByIds", __config__=_STRICT, ids=(self._several(self.entity_id_in_body), ...)
+        )
+        by_rows: Any = self.rows_request
         return Annotated[
             Annotated[by_id, Tag("id")] | Annotated[by_ids, Tag("ids")] | Annotated[by_rows, Tag("rows")],
             Discriminator(
@@ -156,11 +157,14 @@ class Schemas:
             ),
         ]
 
-    def features_request(self, limit: int) -> type[BaseModel]:
+    @cached_property
+    def rows_request(self) -> type[BaseModel]:
+        return create_model(f"{self._title}ByRows", __config__=_STRICT, rows=(self._several(self.feature_input), ...))
+
+    @cached_property
+    def features_request(self) -> type[BaseModel]:
         return create_model(
-            f"{self._title}FeaturesRequest",
-            __config__=ConfigDict(extra="forbid"),
-            ids=(self._several_ids(limit), ...),
+            f"{self._title}FeaturesRequest", __config__=_STRICT, ids=(self._several(self.entity_id_in_body), ...)
         )
 
     @cached_property
@@ -180,9 +184,8 @@ class Schemas:
             request_id=(str, ...),
         )
 
-    def _several_ids(self, limit: int) -> Any:
-        entity_id = self.entity_id_in_body
-        return Annotated[list[entity_id], _several(limit)]  # type: ignore[valid-type]
+    def _several(self, kind: Any) -> Any:
+        return Annotated[list[kind], Field(min_length=1, max_length=self.batch_limit)]
 
     def _row(self, suffix: str, *, ranges: bool) -> type[BaseModel]:
         fields = {feature.name: (_feature_type(feature, ranges=ranges), ...) for feature in self.use_case.features}
@@ -239,8 +242,10 @@ def _feature_type(feature: Feature, *, ranges: bool) -> Any:
             **({} if kind is int else {"allow_inf_nan": False}),
         }
     constrained = Annotated[kind, Field(**bounds)] if ranges and bounds else kind
-    whole = constrained | None if feature.nullable else constrained
-    return Annotated[whole, Field(description=feature.meaning, examples=[feature.example])]
+    if kind is int:
+        constrained = Annotated[constrained, BeforeValidator(_as_whole_number)]
+    taken = constrained | None if feature.nullable else constrained
+    return Annotated[taken, Field(description=feature.meaning, examples=[feature.example])]
 
 
 def _prediction_fields(positive: str, negative: str, *, nullable: bool = False) -> dict[str, Any]:
@@ -252,13 +257,15 @@ def _prediction_fields(positive: str, negative: str, *, nullable: bool = False) 
     }
 
 
-def _several(limit: int) -> Any:
-    return Field(min_length=1, max_length=limit)
-
-
 def _as_text(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if whole and LONG_MINIMUM <= value <= LONG_MAXIMUM else value
+    number = _as_whole_number(value)
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    return str(number) if whole and abs(number) <= _LARGEST_NUMBER else value
+
+
+def _as_whole_number(value: Any) -> Any:
+    """JSON does not tell 31.0 from 31, and pandas writes a column of whole numbers with a gap that way."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _which_body(value: Any) -> str | None:

@@ -103,7 +103,7 @@ def serve() -> Serve:
         service = create_app(settings, use_cases)
         transport = httpx.ASGITransport(service)
         async with (
-            service.runtime.running(),
+            service.running(),
             httpx.AsyncClient(transport=transport, base_url="http://service") as client,
         ):
             yield client, service

@@ -180,7 +180,7 @@ async def test_a_body_that_is_too_large_is_refused(serve: Serve, installation: P
 async def test_a_body_that_does_not_come_or_breaks_off_is_refused(
     serve: Serve, installation: PlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.api.gate.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("serving.api.request_body.SECONDS", 0.05)
 
     async def never() -> dict[str, Any]:
         await asyncio.Event().wait()
@@ -208,7 +208,7 @@ async def test_under_overload_new_requests_are_refused_and_operators_are_not(
     serve: Serve, installation: PlatformSettings
 ) -> None:
     async with serve(installation) as (client, service):
-        service.runtime.overload.shedding = True
+        service.overload.shedding = True
         refused = await client.get("/predict/5008804")
         admin = {"authorization": "Bearer an admin token"}
         answered = [

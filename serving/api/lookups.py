@@ -1,16 +1,13 @@
-"""Answers without a prediction: features of an id, of several, and what model there is."""
+"""Features as they are published: of an id, and of several."""
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
-from serving.predict.predictor import Asked, look_up_many, require_champion, require_store
-from serving.problems import Problem, unknown_id
-from serving.served import Served, Variant
-
-dump = orjson.dumps
+from serving.predict.predictor import Asked, look_up_many, require_store
+from serving.problems import unknown_id
+from serving.served import Served
 
 
 def features(served: Served, entity_id: bytes) -> tuple[dict[str, str], bytes]:
@@ -52,31 +49,5 @@ def features_batch(served: Served, entity_ids: Sequence[str], request_id: str) -
             "stale": served.stale(time.time()),
             "snapshot": served.snapshot_id,
             "request_id": request_id,
-        }
-    )
-
-
-def model_card(served: Served, variant: Variant) -> bytes:
-    """What model answers: version, metrics, schema, snapshot, trained when."""
-    model = require_champion(served) if variant == "champion" else served.challenger
-    if model is None:
-        raise Problem(404, "no-challenger", f"{served.use_case.name} has no challenger")
-    spec: list[dict[str, Any]] = [
-        feature.model_dump(exclude_none=True, exclude_defaults=True) for feature in served.use_case.features
-    ]
-    return orjson.dumps(
-        {
-            "use_case": served.use_case.name,
-            "variant": variant,
-            "model_version": model.version,
-            "family": model.manifest.family,
-            "registered_at": model.registration.registered_at.isoformat(),
-            "trained_on_snapshot": model.manifest.snapshot,
-            "git_sha": model.manifest.git_sha,
-            "manifest_sha256": model.registration.manifest_sha256,
-            "threshold": model.manifest.threshold,
-            "features": spec,
-            "metrics": model.metrics,
-            "snapshot": served.snapshot_id,
         }
     )

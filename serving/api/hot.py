@@ -1,0 +1,78 @@
+"""The hot routes: a plain GET for the features or the prediction of an id, answered without the framework.
+
+They answer by the functions that the framework's routes call, too. A miss, an error, a query or anything unusual is not
+theirs, so that there is one definition of every other answer.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from starlette.types import Scope
+
+from mlops_platform.use_case.ids import ids_are_whole_numbers
+from serving.api import lookups
+from serving.predict.predictor import look_up
+from serving.runtime import Runtime
+
+Headers = list[tuple[bytes, bytes]]
+Answer = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
+
+_PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII).fullmatch
+
+
+class HotRoute(NamedTuple):
+    """A route's path as OpenAPI has it, and its answer by id and request id."""
+
+    path: str
+    answer: Answer
+
+
+class HotRoutes:
+    """Of the use cases whose ids are whole numbers, which need no decoding."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._by_prefix: dict[str, HotRoute] = {}
+        for name, use_case in runtime.use_cases.items():
+            if not ids_are_whole_numbers(use_case):
+                continue
+            features, predict = _features(runtime, name), _predict(runtime, name)
+            prefixes = [f"/v1/{name}", *([""] if name == runtime.settings.serving_default_use_case else [])]
+            for prefix in prefixes:
+                self._by_prefix[f"{prefix}/features"] = HotRoute(f"{prefix}/features/{{id}}", features)
+                self._by_prefix[f"{prefix}/predict"] = HotRoute(f"{prefix}/predict/{{id}}", predict)
+
+    def match(self, scope: Scope) -> tuple[HotRoute | None, str]:
+        """The hot route that a request asks, and the id; None for any other request."""
+        prefix, _, last = scope["path"].rpartition("/")
+        hot = self._by_prefix.get(prefix)
+        if hot is None or scope["method"] != "GET" or scope["query_string"] or _PLAIN_ID(last) is None:
+            return None, ""
+        return hot, last
+
+
+def _features(runtime: Runtime, name: str) -> Answer:
+    async def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+        source, body = lookups.features(runtime.served[name], entity_id.encode())
+        headers = _json_headers(body, request_id)
+        headers += [(key.encode(), value.encode()) for key, value in source.items()]
+        return headers, body
+
+    return features
+
+
+def _predict(runtime: Runtime, name: str) -> Answer:
+    async def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+        served = runtime.served[name]
+        body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)
+        return _json_headers(body, request_id), body
+
+    return predict
+
+
+def _json_headers(body: bytes, request_id: str) -> Headers:
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
