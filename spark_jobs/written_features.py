@@ -102,7 +102,7 @@ class WrittenFeatures:
         dates = [self._use_case.event_time] if self._use_case.event_time else []
         columns = list(dict.fromkeys([key, *dates, *self._use_case.feature_names]))
         for batch in itertools.chain.from_iterable(
-            file.iter_batches(columns=[*columns, "is_latest"]) for file in self._files()
+            file.iter_batches(_ROWS_PER_RUN, columns=[*columns, "is_latest"]) for file in self._files()
         ):
             latest = batch.filter(pc.equal(batch.column("is_latest"), 1)).select(columns)
             yield latest.set_column(columns.index(key), key, pc.cast(latest.column(key), pa.string()))
