@@ -1,6 +1,7 @@
 """The job knows nothing of credit: a use case without event time, whose rows are its entities."""
 
 import datetime as dt
+import inspect
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ PASSENGERS = UseCase(
 )
 
 
+IMPORTS = """
+import datetime as dt
+from pyspark.sql import DataFrame, functions as F
+"""
+
+
 def initials(raw: DataFrame, run_date: dt.date) -> DataFrame:
     return raw.select(
         "Ticket",
@@ -67,8 +74,12 @@ def passengers(lake: Lake, *lines: str) -> FeatureRun:
 def test_without_event_time_and_with_rows_that_are_entities(
     hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = tmp_path / "use_cases" / "passengers"
+    folder.mkdir(parents=True)
+    (folder / "spec.py").touch()
+    (folder / "features.py").write_text(f"{IMPORTS}\n{inspect.getsource(initials)}\ncompute = initials\n")
+    monkeypatch.setenv("MLOPS_USE_CASES", str(folder.parent))
     long = "l" * 512
-    monkeypatch.setattr(features, "compute_of", lambda _: initials)
     configure(hive, partitions=2)
     lake = Lake(tmp_path / "lake")
     run = passengers(
