@@ -79,12 +79,13 @@ def run(dag: Any, day: int, **conf: object) -> dict[str, Any]:
     }
 
 
+# before the DAGs are read, which take the operator as it is then
+SparkSubmitOperator.execute = publish  # type: ignore[method-assign, assignment]
 bag = DagBag(sys.argv[1])
 bundles: Any = DagBundlesManager
 bundles().sync_bundles_to_db()
 sync_bag_to_db(bag, "dags-folder", None)
 features: Any = bag.dags["credit_risk_features"]
-SparkSubmitOperator.execute = publish  # type: ignore[method-assign, assignment]
 
 report: dict[str, Any] = {"no data": run(features, 10)}
 add_dataset(rows=1)
