@@ -71,4 +71,4 @@ class Served:
     @cached_property
     def background(self) -> list[Mapping[str, FeatureValue]]:
         """Rows of the snapshot, always the same ones: what a row is compared with to explain it."""
-        return [] if self.store is None else [row.features for row in self.store.background()]
+        return [] if self.store is None else [row.features for row in self.store.background]

@@ -9,6 +9,7 @@ import heapq
 import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import lmdb
@@ -137,10 +138,11 @@ class EmbeddedStore(EncodedStore):
         keys = itertools.islice(self._read.cursor().iternext(keys=True, values=False), entries)
         return [key.decode() for key in itertools.islice(keys, 0, None, step)][:limit]
 
+    @cached_property
     def background(self) -> list[FeatureRow]:
         """Rows of a sample that was drawn when the store was built: up to 50 of all, each as likely as any other.
 
-        A store of before there was such a sample is walked through for rows at even distances.
+        A store of before there was such a sample is walked through, once, for rows at even distances.
         """
         drawn = self._read.get(_BACKGROUND_KEY)
         rows = self.get_many(self.sample(BACKGROUND_ROWS) if drawn is None else orjson.loads(drawn))

@@ -74,9 +74,10 @@ class RedisFirst(EncodedStore):
                 self._refuse(error)
         return self._file.get_raw_many(entity_ids)
 
+    @property
     def background(self) -> list[FeatureRow]:
         """As the embedded store has it."""
-        return self._file.background()
+        return self._file.background
 
     def try_again(self) -> None:
         """Go back to Redis if it answers; asks every few seconds at most. Not for the thread that looks up."""

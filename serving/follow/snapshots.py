@@ -125,9 +125,9 @@ class SnapshotFollower:
 
     def _check_features(self, store: EmbeddedStore) -> None:
         """The spec's features, in its order: an old manifest says nothing of them."""
-        for found in store.sample(1):
-            row = store.get(found)
-            names = () if row is None else tuple(row.features)
+        # reads the background, too, in a thread that may take its time
+        for row in store.background[:1]:
+            names = tuple(row.features)
             if names != self._use_case.feature_names:
                 raise SnapshotError(
                     f"snapshot {store.snapshot} has the features {', '.join(names)}; the spec of {self._use_case.name} "

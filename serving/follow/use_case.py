@@ -136,7 +136,7 @@ class UseCaseFollower:
 
         Raises:
             NoEarlierChampion: no version was named, and there was none before.
-            ModelError: it cannot be served; nothing was changed.
+            ModelError: it cannot be served; unless the error says otherwise, nothing was changed.
             RegistryDown: the registry did not answer.
         """
         async with self._asking_registry:
@@ -145,6 +145,10 @@ class UseCaseFollower:
             await asyncio.to_thread(self._registry.set_alias, self._use_case.name, CHAMPION, model.version)
             self._champion.take(model)
         await self._serve_what_fits()
+        if (waits := self._waiting.get(CHAMPION)) is not None:
+            raise ModelError(
+                f"it is the champion now and not served yet: {waits}", remedy="see that the service's disk has room"
+            )
         return RolledBack(model.version, before.version if before else None)
 
     def model_of(self, version: str) -> ServedModel:

@@ -64,7 +64,7 @@ def test_the_background_is_the_same_whatever_order_the_rows_come_in(
     rows = [row(str(5_000_000 + number), number) for number in range(1000)]
     build(tmp_path / "a.lmdb", rows[::step])
     store = EmbeddedStore(tmp_path / "a.lmdb", "a")
-    background = store.background()
+    background = store.background
     assert [found.entity_id for found in background[:3]] == ["5000606", "5000766", "5000948"]
     assert (len(background), len({found.entity_id for found in background})) == (50, 50)
     assert [store.get(found.entity_id) for found in background] == background
@@ -74,7 +74,7 @@ def test_the_background_is_the_same_whatever_order_the_rows_come_in(
 
 def test_a_small_store_is_its_own_background_which_is_no_row_of_it(store: EmbeddedStore) -> None:
     ids = {"7", "9", "10", "é"}
-    assert {found.entity_id for found in store.background()} == ids
+    assert {found.entity_id for found in store.background} == ids
     assert (len(store), {key.decode() for key, _ in store.encoded_rows()}, set(store.sample(9))) == (4, ids, ids)
 
 
@@ -89,13 +89,13 @@ def test_a_store_of_before_there_was_a_background_is_walked_through(tmp_path: Pa
             transaction.put(known.entity_id.encode(), encode(known))
     store = EmbeddedStore(path, "old")
     assert (len(store), len(list(store.encoded_rows()))) == (100, 100)
-    assert store.background() == rows[::2]
+    assert store.background == rows[::2]
 
 
 def test_a_store_without_rows_has_no_background(tmp_path: Path) -> None:
     assert build(tmp_path / "a.lmdb", []) == 0
     store = EmbeddedStore(tmp_path / "a.lmdb", "a")
-    assert (len(store), store.background(), store.sample(3), list(store.encoded_rows())) == (0, [], [], [])
+    assert (len(store), store.background, store.sample(3), list(store.encoded_rows())) == (0, [], [], [])
 
 
 def test_a_sample_is_spread_over_the_ids(store: EmbeddedStore) -> None:

@@ -35,7 +35,7 @@ async def test_the_base_is_the_mean_of_fifty_rows_from_all_over_the_snapshot(
     manifest = publish_snapshot(installation, credit_risk, "many", rows.values())
     file = Lake(installation.lake_root).local_copy(manifest.online_path, installation.state_dir / "copy.lmdb", None)
     with contextlib.closing(EmbeddedStore(file, "many")) as store:
-        background = [int(row.entity_id) - 5_000_000 for row in store.background()]
+        background = [int(row.entity_id) - 5_000_000 for row in store.background]
     async with serve(installation) as (client, _):
         found = (await client.get("/v1/credit_risk/explain/5000000")).json()
     probabilities = forest.pipeline.predict_proba(inputs)[:, 1]
