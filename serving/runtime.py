@@ -83,9 +83,9 @@ class Runtime:
                     one.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
                 await self.log.stop()
-                # lets go of the stores: a file can be open only once in a process
+                for follower in self.followers.values():
+                    follower.stop()
                 self.followers = {}
-                self.served |= {name: Served(use_case) for name, use_case in self.use_cases.items()}
 
     async def _start_from_last_good(self) -> None:
         for name, follower in self.followers.items():

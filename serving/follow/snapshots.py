@@ -90,6 +90,10 @@ class SnapshotFollower:
                 if copy not in staying:
                     copy.unlink(missing_ok=True)
 
+    def let_go(self) -> None:
+        """Hold no store any more: a file can be open only once in a process."""
+        self.newest = None
+
     def _refuse(self, error: Exception) -> None:
         if self.refused != str(error):
             logger.error("snapshot refused", extra={"use_case": self._use_case.name, "reason": str(error)})

@@ -93,6 +93,11 @@ class UseCaseFollower:
         await asyncio.to_thread(self._load_last_good)
         await self._serve_what_fits()
 
+    def stop(self) -> None:
+        """Serve nothing any more; its tasks have ended."""
+        self._snapshots.let_go()
+        self._board[self._use_case.name] = Served(self._use_case)
+
     async def follow_snapshots(self) -> None:
         """Take in what the lake says now."""
         await asyncio.to_thread(self._snapshots.poll)

@@ -147,8 +147,8 @@ def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
         assert rollback("--to", "2") == (0, "champion is version 2, before it was 1\n", "")
         assert answering() == "2"
         refused = (
-            "error: the prediction service answered 409: credit_risk has no model version 9. Remedy: name one that "
-            "`mlops models list credit_risk` shows\n"
+            "error: the prediction service answered 409: credit_risk has no model version 9; registered: 1, 2. Remedy: "
+            "name one of these, or train first\n"
         )
         assert rollback("--to", "9") == (1, "", refused)
         assert answering() == "2"
