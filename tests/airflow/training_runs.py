@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,7 +49,8 @@ class Versions:
         return list(reversed(VERSIONS))
 
     def set_tag(self, name: str, version: str, key: str, value: str) -> None:
-        dict.__setitem__(VERSIONS[int(version) - 1].tags, key, value)  # type: ignore[arg-type]
+        at = int(version) - 1
+        VERSIONS[at] = replace(VERSIONS[at], tags={**VERSIONS[at].tags, key: value})
 
 
 def train(operator: Any, context: Any) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def train(operator: Any, context: Any) -> dict[str, Any]:
     }
 
 
-def promote(operator: Any, _context: Any) -> None:
+def promote(operator: Any, context: Any) -> None:
     if os.environ.get("MLFLOW_IS_DOWN"):
         raise operator_module().ExitCode(os.EX_TEMPFAIL)
     ALIASES[CHAMPION] = operator.command[-1]
@@ -119,13 +121,13 @@ def run(day: int, verdict: dict[str, Any] | None = None, **conf: object) -> dict
 
 
 bag = DagBag(sys.argv[1])
-DagBundlesManager().sync_bundles_to_db()
+DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
 sync_bag_to_db(bag, "dags-folder", None)
-training = bag.dags["credit_risk_training"]
+training: Any = bag.dags["credit_risk_training"]
 type(training.get_task("train_candidates")).execute = train
 type(training.get_task("promote_champion")).execute = promote
 for module in (registry, training_run, operator_module()):
-    module.ModelRegistry = Versions  # type: ignore[attr-defined]
+    vars(module)["ModelRegistry"] = Versions
 
 publish("first")
 report: dict[str, Any] = {"first": run(10), "same": run(11), "forced": run(12, force=True)}
