@@ -98,7 +98,6 @@ def _training_text(training: TrainingResult) -> str:
     notes = {
         TrainingOutcome.PROMOTED: f"champion is version {training.model_version}",
         TrainingOutcome.NOT_APPROVED: "not promoted: the approval was refused, or nobody answered in time",
-        TrainingOutcome.UNDECIDED: "not promoted: it cannot be compared with the champion, and nobody has decided",
         TrainingOutcome.UNCHANGED: f"unchanged: version {training.model_version} has the same snapshot, code and spec",
     }
     lines = [str(training.verdict)] if training.verdict else []

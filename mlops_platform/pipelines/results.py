@@ -28,9 +28,7 @@ class TrainingOutcome(StrEnum):
     UNCHANGED = "unchanged"
     """Same snapshot, same code, same spec as the newest registered models: nothing was fitted."""
     NOT_APPROVED = "not_approved"
-    """A person refused the promotion, or nobody answered in time."""
-    UNDECIDED = "undecided"
-    """The candidate could not be compared with the champion, and nobody has decided."""
+    """A person was asked (always where no comparison was possible) and refused, or did not answer in time."""
 
 
 class FeaturesReport(BaseModel):

@@ -82,6 +82,8 @@ def test_a_snapshot_of_an_older_date_is_not_waited_for_in_training(mlops: Mlops,
 
 REJECTED = VERDICT | {"accepted": False, "failed_rules": ["roc_auc 0.5000 is below the minimum 0.5500"]}
 REJECTED_TEXT = "rejected: version 4 (random_forest) of credit_risk, trained on s1; the champion stays"
+UNDECIDED_TEXT = "undecided: version 4 (random_forest) of credit_risk, trained on s1; a person has to decide"
+NOT_APPROVED_TEXT = "not promoted: the approval was refused, or nobody answered in time"
 ACCEPTED_TEXT = "accepted: version 4 (random_forest) of credit_risk, trained on s1"
 
 
@@ -97,12 +99,12 @@ ACCEPTED_TEXT = "accepted: version 4 (random_forest) of credit_risk, trained on 
         (
             "not_approved",
             VERDICT,
-            f"{ACCEPTED_TEXT}\nnot promoted: the approval was refused, or nobody answered in time",
+            f"{ACCEPTED_TEXT}\n{NOT_APPROVED_TEXT}",
         ),
         (
-            "undecided",
-            VERDICT,
-            f"{ACCEPTED_TEXT}\nnot promoted: it cannot be compared with the champion, and nobody has decided",
+            "not_approved",
+            VERDICT | {"incomparable": ["the champion has another spec"]},
+            f"{UNDECIDED_TEXT}\n- the champion has another spec\n{NOT_APPROVED_TEXT}",
         ),
         ("unchanged", None, "unchanged: version 4 has the same snapshot, code and spec"),
     ],
