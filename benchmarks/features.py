@@ -92,7 +92,7 @@ def job_spark(_: Path) -> tuple[Any, Frames]:
     from pyspark.sql import SparkSession
 
     from mlops_platform.lake.datasets import Datasets
-    from mlops_platform.lake.layout import Lake
+    from mlops_platform.lake.lake import Lake
     from mlops_platform.settings import load_settings
     from mlops_platform.use_case.find import get_use_case
     from spark_jobs.feature_run import FeatureRun
@@ -285,7 +285,7 @@ def platform_environment(folder: Path) -> dict[str, str]:
 def add_dataset(lake_root: Path, source: Path) -> None:
     """The job reads what arrived in a lake."""
     from mlops_platform.lake.datasets import Datasets
-    from mlops_platform.lake.layout import Lake
+    from mlops_platform.lake.lake import Lake
     from mlops_platform.use_case.find import get_use_case
 
     Datasets(Lake(lake_root), get_use_case("credit_risk")).add(source)

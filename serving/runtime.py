@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase

@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.tables import latest_view
 from mlops_platform.use_case.find import get_use_case
 from mlops_platform.use_case.synthetic import generators, get_generator

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.raw_file import check_header
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import PlatformSettings, load_settings

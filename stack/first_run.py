@@ -15,7 +15,8 @@ import httpx
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
-from mlops_platform.lake.layout import Lake, raw
+from mlops_platform.lake import layout
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.online_store.published import published_store
@@ -59,7 +60,7 @@ def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, 
     for use_case in dict.fromkeys([*missing, *files]):
         if use_case in files:
             _mlops(settings, "data", "add", use_case, str(files[use_case]))
-        elif not Lake(settings.lake_root).exists(raw(use_case)):
+        elif not Lake(settings.lake_root).exists(layout.raw(use_case)):
             _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
         report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
         training = _run_pipeline(settings, use_case, lambda line: report(f"  {line}"))

@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.models.promotion import promote, roll_back
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.settings import load_settings

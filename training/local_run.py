@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from mlops_platform.files import locked
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import snapshot_id
 from mlops_platform.models.manifest import MANIFEST_FILE
 from mlops_platform.models.verdict import VERDICT_FILE

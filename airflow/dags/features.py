@@ -16,7 +16,7 @@ from mlops_platform.clients.webhook import failure_callback
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.inputs import snapshot_inputs
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots, snapshot_id
 from mlops_platform.pipelines.names import (
     COMPUTE_TASK,

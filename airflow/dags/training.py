@@ -22,7 +22,7 @@ from docker.types import Mount
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.clients.webhook import Notification, failure_callback, notify, run_url
 from mlops_platform.errors import PlatformError, SnapshotError
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.models.verdict import VERDICT_FILE, Decision, Verdict

@@ -10,7 +10,7 @@ from cli.installation import installation
 from cli.output import show_rows
 from cli.parameters import Json, UseCaseArgument
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from mlops_platform.use_case.synthetic import get_generator

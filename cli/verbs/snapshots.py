@@ -7,7 +7,7 @@ import typer
 from cli.installation import installation
 from cli.output import show_rows
 from cli.parameters import Json, UseCaseArgument
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.pipelines.rollback import roll_back
 

@@ -10,11 +10,11 @@ import os
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlops_platform.errors import LakeError, RawDataError
 from mlops_platform.lake import layout
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.raw_file import count_rows, is_gzip
 from mlops_platform.use_case.spec import UseCase
 
@@ -41,17 +41,10 @@ class DatasetManifest(BaseModel):
     arrived_at: dt.datetime
     source: str
 
-    _root: Path = PrivateAttr(default=Path())
-
     @property
     def key(self) -> str:
         """Of the CSV, plain or gzipped."""
         return f"{_version_prefix(self.use_case, self.version)}/{self.file_name}"
-
-    @property
-    def file(self) -> Path:
-        """Goes with the paths."""
-        return self._root / self.key
 
 
 class Datasets:
@@ -173,13 +166,11 @@ class Datasets:
     def _read(self, version: int) -> DatasetManifest:
         key = self._manifest_key(version)
         try:
-            manifest = DatasetManifest.model_validate_json(self._lake.read(key))
+            return DatasetManifest.model_validate_json(self._lake.read(key))
         except ValidationError as error:
             raise RawDataError(
                 f"{key} is no readable manifest ({error})", remedy="remove the version and add the file again"
             ) from None
-        manifest._root = self._lake.root
-        return manifest
 
 
 def _version_prefix(use_case: str, version: int) -> str:

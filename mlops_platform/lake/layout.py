@@ -1,9 +1,5 @@
 """Where each kind of data lies in the lake: the prefixes of keys."""
 
-from pathlib import Path
-
-from mlops_platform.lake.lake import Lake as _Lake
-
 
 def raw(use_case: str) -> str:
     """What arrived, one prefix for each version."""
@@ -33,34 +29,3 @@ def predictions(use_case: str) -> str:
 def models(use_case: str) -> str:
     """Where a training run leaves its model folders, one for each run and family."""
     return f"models/{use_case}"
-
-
-class Lake(_Lake):
-    """The lake with its folders as paths; goes when nobody asks for a path any more."""
-
-    @property
-    def root(self) -> Path:
-        return self._root
-
-    def raw(self, use_case: str) -> Path:
-        return self.root / raw(use_case)
-
-    def quarantine(self, use_case: str) -> Path:
-        return self.root / quarantine(use_case)
-
-    def features(self, use_case: str) -> Path:
-        return self.root / features(use_case)
-
-    def online(self, use_case: str) -> Path:
-        return self.root / online(use_case)
-
-    def predictions(self, use_case: str) -> Path:
-        return self.root / predictions(use_case)
-
-    def models(self, use_case: str) -> Path:
-        return self.root / models(use_case)
-
-
-def uri(path: Path) -> str:
-    """The path as Spark and Hive take it; goes with the paths."""
-    return f"file://{path.absolute()}"

@@ -19,14 +19,13 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake import layout
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 
 SnapshotId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -342,24 +341,6 @@ class Snapshots:
                 remedy=f"publish anew: mlops run {self.use_case} features --force",
             ) from None
 
-    # paths, which go when nobody asks for one any more
-
-    @property
-    def folder(self) -> Path:
-        return self.lake.root / self.prefix
-
-    def snapshot_folder(self, snapshot: str) -> Path:
-        return self.lake.root / self.snapshot_key(snapshot)
-
-    def features_folder(self, snapshot: str, attempt: str) -> Path:
-        return self.lake.root / self.features_key(snapshot, attempt)
-
-    def online_file(self, snapshot: str, attempt: str) -> Path:
-        return self.lake.root / self.online_key(snapshot, attempt)
-
-    def quarantine_folder(self, snapshot: str, attempt: str) -> Path:
-        return self.lake.root / self.quarantine_key(snapshot, attempt)
-
 
 def _place(manifest: SnapshotManifest) -> tuple[dt.date, dt.datetime]:
     return manifest.run_date, manifest.created_at
@@ -371,8 +352,3 @@ def _snapshots_below(lake: Lake, area: str) -> list[str]:
 
 def _json(manifest: SnapshotManifest) -> bytes:
     return (manifest.model_dump_json(indent=2) + "\n").encode()
-
-
-def make_durable(folder: Path) -> None:
-    """Goes with the paths."""
-    Lake(folder.parent).make_durable(folder.name)

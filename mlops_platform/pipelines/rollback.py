@@ -1,6 +1,6 @@
 """Going back to a snapshot that was published before: Hive's views first, then the pointer that readers follow."""
 
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.lake.tables import move_views
 from mlops_platform.settings import PlatformSettings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake import layout
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.models.registry import JOB_TAG, ModelRegistry
 from mlops_platform.use_case.find import file_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.errors import PlatformError
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.lake.tables import latest_view
 from mlops_platform.models.registry import CHAMPION, ModelRegistry

@@ -10,7 +10,7 @@ from typing import TypeVar
 from mlops_platform.clients.airflow import AirflowClient, DagRun
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.pipelines.names import features_dag, training_dag

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.files import file_sha256, locked, locked_if_free
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.redis_first import RedisFirst, open_redis

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.protocol import FeatureRow

@@ -15,7 +15,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.inputs import snapshot_inputs
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import get_use_case

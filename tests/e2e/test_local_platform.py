@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.hive import HiveUnavailable, run_query
 from mlops_platform.online_store.published import published_store

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from mlops_platform.files import file_sha256
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.models.manifest import ModelManifest, manifest_sha256, sha256
 from mlops_platform.models.registry import CHALLENGER, CHAMPION

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.inputs import snapshot_inputs
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import RuleFinding, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.published import published_store

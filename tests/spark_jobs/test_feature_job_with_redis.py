@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.published import published_store

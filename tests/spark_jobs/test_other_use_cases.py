@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.published import published_store

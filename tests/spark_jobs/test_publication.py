@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake import tables
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow, embedded

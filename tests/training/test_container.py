@@ -10,7 +10,7 @@ import pytest
 
 from mlops_platform.errors import ModelError, PlatformError
 from mlops_platform.files import write_json
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.models.manifest import verify
 from mlops_platform.use_case.spec import UseCase
@@ -166,7 +166,10 @@ def test_a_container_is_told_its_folders(
 def publish(lake: Lake, use_case: UseCase, name: str) -> None:
     snapshots = Snapshots(lake, use_case.name)
     attempt = snapshots.claim(name)
-    folder = write_parquet(snapshots.features_folder(name, attempt), credit_risk_rows(use_case))
+    key = snapshots.features_key(name, attempt)
+    with lake.scratch() as folder:
+        for file in write_parquet(folder / "features", credit_risk_rows(use_case)).iterdir():
+            lake.add(f"{key}/{file.name}", file)
     with snapshots.publishing(name, attempt):
         snapshots.publish(
             SnapshotManifest(
@@ -179,7 +182,7 @@ def publish(lake: Lake, use_case: UseCase, name: str) -> None:
                 spec_hash=use_case.spec_hash,
                 rows=3000,
                 entities=2700,
-                features_path=str(folder.relative_to(lake.root)),
+                features_path=key,
                 online_path="none",
                 quality=Quality(rows_read=3000, rows_valid=3000, rows_quarantined=0),
             )

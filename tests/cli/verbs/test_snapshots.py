@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.settings import PlatformSettings
 from tests.cli.conftest import Mlops, Outcome

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_platform.errors import RawDataError
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.use_case.spec import UseCase
 
 ROW = "1,5008804,M,Y,Y,0,427500.0,Working,Higher education,Civil marriage,Rented apartment,-12005,-4542,1,1,0,0,,2.0,0,"
@@ -32,23 +32,25 @@ def arrived(tmp_path: Path) -> Path:
     return tmp_path / "loans.csv"
 
 
-def test_a_file_becomes_a_numbered_version_with_its_manifest(datasets: Datasets, arrived: Path, header: str) -> None:
+def test_a_file_becomes_a_numbered_version_with_its_manifest(
+    datasets: Datasets, arrived: Path, header: str, tmp_path: Path
+) -> None:
     arrived.write_text(header + ROW)
     first = datasets.add(arrived)
     assert (first.version, first.rows, first.source, first.file_name) == (1, 1, "loans.csv", "data.csv")
-    assert first.file.read_bytes() == arrived.read_bytes()
+    assert (tmp_path / "lake" / first.key).read_bytes() == arrived.read_bytes()
     arrived.write_text(header + ROW * 3)
     assert datasets.add(arrived).version == 2
     assert [one.version for one in datasets.list()] == [1, 2]
     assert datasets.get(0) == datasets.latest() == datasets.get(2)
 
 
-def test_the_same_bytes_twice_are_one_version(datasets: Datasets, arrived: Path, header: str) -> None:
+def test_the_same_bytes_twice_are_one_version(datasets: Datasets, arrived: Path, header: str, tmp_path: Path) -> None:
     arrived.write_text(header + ROW)
     first = datasets.add(arrived)
     renamed = arrived.rename(arrived.with_name("again.csv"))
     assert datasets.add(renamed) == first
-    assert [path.name for path in first.file.parent.parent.iterdir() if path.is_dir()] == ["version=1"]
+    assert Lake(tmp_path / "lake").folders("raw/credit_risk") == ["version=1"]
 
 
 @pytest.mark.parametrize("newline", ["\r\n", "\n"])
@@ -205,11 +207,13 @@ def test_an_unknown_version_names_the_known_ones(datasets: Datasets, arrived: Pa
     )
 
 
-def test_bytes_that_changed_after_arrival_are_found(datasets: Datasets, arrived: Path, header: str) -> None:
+def test_bytes_that_changed_after_arrival_are_found(
+    datasets: Datasets, arrived: Path, header: str, tmp_path: Path
+) -> None:
     arrived.write_text(header + ROW)
     manifest = datasets.add(arrived)
     datasets.verify(manifest)
-    manifest.file.write_text(header + ROW.replace("427500.0", "1.0"))
+    (tmp_path / "lake" / manifest.key).write_text(header + ROW.replace("427500.0", "1.0"))
     with pytest.raises(RawDataError, match="was changed after it arrived"):
         datasets.verify(manifest)
 
@@ -222,7 +226,7 @@ def test_a_killed_arrival_leaves_no_version_and_its_draft_goes_with_the_next(
         import os, signal, sys
         from pathlib import Path
         from mlops_platform.lake import datasets
-        from mlops_platform.lake.layout import Lake
+        from mlops_platform.lake.lake import Lake
         from mlops_platform.use_case.find import get_use_case
         datasets.count_rows = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         datasets.Datasets(Lake(Path(sys.argv[1])), get_use_case("credit_risk")).add(Path(sys.argv[2]))
@@ -247,10 +251,12 @@ def test_a_file_without_a_manifest_is_no_version_and_gives_way(
     datasets.verify(datasets.get(1))
 
 
-def test_a_damaged_version_is_mended_by_adding_the_file_again(datasets: Datasets, arrived: Path, header: str) -> None:
+def test_a_damaged_version_is_mended_by_adding_the_file_again(
+    datasets: Datasets, arrived: Path, header: str, tmp_path: Path
+) -> None:
     arrived.write_text(header + ROW)
     first = datasets.add(arrived)
-    first.file.write_text("damaged")
+    (tmp_path / "lake" / first.key).write_text("damaged")
     second = datasets.add(arrived)
     assert (second.version, second.sha256) == (2, first.sha256)
     datasets.verify(second)

@@ -6,8 +6,8 @@ import pytest
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake import layout
-from mlops_platform.lake.layout import Lake
-from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, make_durable, snapshot_id
+from mlops_platform.lake.lake import Lake
+from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
 
 
 @pytest.fixture
@@ -18,12 +18,9 @@ def snapshots(tmp_path: Path) -> Snapshots:
 def begin(snapshots: Snapshots, snapshot: str) -> str:
     """Claims the snapshot and leaves files of the attempt in every area."""
     attempt = snapshots.claim(snapshot)
-    for folder in (snapshots.features_folder(snapshot, attempt), snapshots.quarantine_folder(snapshot, attempt)):
-        folder.mkdir(parents=True)
-        (folder / "part.parquet").write_text("rows")
-    online = snapshots.online_file(snapshot, attempt)
-    online.parent.mkdir(parents=True, exist_ok=True)
-    online.write_text("store")
+    for prefix in (snapshots.features_key(snapshot, attempt), snapshots.quarantine_key(snapshot, attempt)):
+        snapshots.lake.put(f"{prefix}/part.parquet", b"rows")
+    snapshots.lake.put(snapshots.online_key(snapshot, attempt), b"store")
     return attempt
 
 
@@ -38,8 +35,8 @@ def manifest_of(snapshots: Snapshots, snapshot: str, attempt: str, day: int) -> 
         spec_hash="0" * 64,
         rows=3,
         entities=2,
-        features_path=str(snapshots.features_folder(snapshot, attempt).relative_to(snapshots.lake.root)),
-        online_path=str(snapshots.online_file(snapshot, attempt).relative_to(snapshots.lake.root)),
+        features_path=snapshots.features_key(snapshot, attempt),
+        online_path=snapshots.online_key(snapshot, attempt),
         quality=Quality(rows_read=3, rows_valid=3, rows_quarantined=0),
     )
 
@@ -122,9 +119,9 @@ def test_an_abandoned_attempt_leaves_the_files_and_the_claim_of_others(snapshots
 
     snapshots.abandon("a", lost)
 
-    assert snapshots.features_folder("a", published.attempt).exists()
-    assert snapshots.features_folder("a", holder).exists()
-    assert not snapshots.features_folder("a", lost).exists()
+    assert snapshots.lake.exists(snapshots.features_key("a", published.attempt))
+    assert snapshots.lake.exists(snapshots.features_key("a", holder))
+    assert not snapshots.lake.exists(snapshots.features_key("a", lost))
     with snapshots.publishing("a", holder):
         pass
 
@@ -160,43 +157,25 @@ def test_pruning_removes_attempts_that_neither_count_nor_may_publish(snapshots: 
 
     snapshots.prune(2, lambda _: None)
 
-    assert not snapshots.features_folder("a", first.attempt).exists()
-    assert not snapshots.online_file("a", first.attempt).exists()
-    assert not snapshots.quarantine_folder("a", first.attempt).exists()
-    assert snapshots.online_file("a", second.attempt).exists()
-    assert snapshots.features_folder("a", running).exists()
+    assert not snapshots.lake.exists(snapshots.features_key("a", first.attempt))
+    assert not snapshots.lake.exists(snapshots.online_key("a", first.attempt))
+    assert not snapshots.lake.exists(snapshots.quarantine_key("a", first.attempt))
+    assert snapshots.lake.exists(snapshots.online_key("a", second.attempt))
+    assert snapshots.lake.exists(snapshots.features_key("a", running))
 
 
-def test_pruning_removes_what_was_never_published_once_it_is_old(snapshots: Snapshots) -> None:
+def test_pruning_removes_what_was_never_published_once_it_is_old(snapshots: Snapshots, tmp_path: Path) -> None:
     begin(snapshots, "dead")
     publish(snapshots, "a", 1)
     assert snapshots.prune(2, lambda _: None) == []
     publish(snapshots, "b", 2)
     begin(snapshots, "running")
     later = dt.datetime(2100, 1, 3, tzinfo=dt.UTC).timestamp()
-    for area in (snapshots.folder, snapshots.lake.online("credit_risk"), snapshots.lake.quarantine("credit_risk")):
-        for path in (area / "snapshot=running").rglob("*"):
-            os.utime(path, (later, later))
+    os.utime(tmp_path / "features/credit_risk/snapshot=running/claim", (later, later))
 
     assert snapshots.prune(2, lambda _: None) == ["dead"]
 
     assert areas(snapshots, "running") == [True, True, True]
-
-
-def test_a_damaged_pointer_is_said(snapshots: Snapshots) -> None:
-    publish(snapshots, "a", 1)
-    (snapshots.folder / "current.json").write_text("{", encoding="utf-8")
-
-    with pytest.raises(SnapshotError, match=r"current\.json is no snapshot manifest"):
-        snapshots.current()
-
-
-def test_everything_below_a_folder_can_be_made_durable(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "b" / "c"
-    folder.mkdir(parents=True)
-    (folder / "file").write_text("rows")
-
-    make_durable(tmp_path / "a" / "b")
 
 
 def test_an_earlier_day_never_becomes_current_by_being_published_later(snapshots: Snapshots) -> None:

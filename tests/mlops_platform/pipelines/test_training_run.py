@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_platform.errors import SnapshotError
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.pipelines.training_run import LakeMount, job_digest, lay_out
 from mlops_platform.use_case.spec import QualityGate, UseCase

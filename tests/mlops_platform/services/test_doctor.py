@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_platform.errors import BrokenUseCase
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.online_store import embedded
 from mlops_platform.online_store.protocol import FeatureRow

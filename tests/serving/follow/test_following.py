@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import fingerprint

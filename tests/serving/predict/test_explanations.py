@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings

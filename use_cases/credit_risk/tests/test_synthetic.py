@@ -7,7 +7,7 @@ import pytest
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
-from mlops_platform.lake.layout import Lake
+from mlops_platform.lake.lake import Lake
 from mlops_platform.use_case.spec import UseCase
 from mlops_platform.use_case.synthetic import get_generator
 
