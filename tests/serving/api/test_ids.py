@@ -9,7 +9,7 @@ from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from tests.serving.conftest import Serve, Trained
-from tests.serving.installation import ROWS, keep_model, publish_snapshot
+from tests.serving.installation import ROWS, keep_model, publish_snapshot, write_model
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,9 @@ def of_texts(settings: PlatformSettings, texts: UseCase, forest: Trained) -> Pla
     """An installation whose snapshot has these ids, each with an age of its own."""
     rows = [FeatureRow(text, None, {**ROWS[0].features, "age": 20 + at}) for at, text in enumerate(IDS)]
     publish_snapshot(settings, texts, "texts", rows)
-    keep_model(settings, "credit_risk", "1", forest.folder, alias="champion")
+    model = settings.state_dir.parent / "model"  # of this spec: another would not fit the snapshot
+    write_model(model, texts, forest.pipeline, "random_forest")
+    keep_model(settings, texts.name, "1", model, alias="champion")
     return settings
 
 
