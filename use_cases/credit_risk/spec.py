@@ -104,6 +104,7 @@ USE_CASE = UseCase(
     gate=QualityGate(
         minimum={"roc_auc": 0.55},
         gain_over_baseline={"average_precision": 0.002},
-        largest_loss_to_champion={"average_precision": 0.01, "roc_auc": 0.02},
+        # the whole gain over the baseline is about 0.01
+        largest_loss_to_champion={"average_precision": 0.005, "roc_auc": 0.02},
     ),
 )
