@@ -25,7 +25,7 @@ LAKE = Lake(load_settings().lake_root)
 SNAPSHOTS = Snapshots(LAKE, USE_CASE.name)
 
 
-def publish(operator: Any, _context: Any) -> None:
+def publish(operator: Any, context: Any) -> None:
     """What the job does, as far as other tasks can see."""
     arguments = operator.application_args
     if "--dry-run" in arguments:
