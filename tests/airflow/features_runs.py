@@ -31,15 +31,19 @@ def publish(operator: Any, context: Any) -> None:
     if "--dry-run" in arguments:
         return
     given = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    dataset = Datasets(LAKE, USE_CASE).get(int(given["--dataset-version"]))
-    snapshot = snapshot_id(given["--run-id"])
+    publish_snapshot(given["--run-id"], int(given["--dataset-version"]), dt.date.fromisoformat(given["--run-date"]))
+
+
+def publish_snapshot(run_id: str, dataset_version: int, day: dt.date) -> None:
+    dataset = Datasets(LAKE, USE_CASE).get(dataset_version)
+    snapshot = snapshot_id(run_id)
     attempt = SNAPSHOTS.claim(snapshot)
     manifest = SnapshotManifest(
         snapshot=snapshot,
         use_case=USE_CASE.name,
         attempt=attempt,
         dataset_version=dataset.version,
-        run_date=dt.date.fromisoformat(given["--run-date"]),
+        run_date=day,
         created_at=dt.datetime.now(dt.UTC),
         spec_hash=USE_CASE.spec_hash,
         inputs=snapshot_inputs(USE_CASE, dataset),
@@ -91,7 +95,9 @@ report: dict[str, Any] = {"no data": run(features, 10)}
 add_dataset(rows=1)
 report |= {"first": run(features, 11), "same": run(features, 12), "forced": run(features, 13, force=True)}
 add_dataset(rows=2)
-report |= {"earlier day": run(features, 5), "dry": run(features, 14, dry_run=True)}
+publish_snapshot("later", 2, dt.date(2999, 1, 1))
+add_dataset(rows=3)
+report |= {"earlier day": run(features, 15), "dry": run(features, 14, dry_run=True)}
 resolve = features.get_task("resolve_dataset").python_callable
 report["datasets when cleared"] = [
     resolve(USE_CASE.name, report[name]["run_id"], {"dataset_version": 0}) for name in ("first", "earlier day", "dry")
