@@ -81,8 +81,10 @@ def test_replay_gives_the_answer_again(mlops: Mlops, service: PlatformSettings) 
         ),
         (
             ("rollback", "credit_risk", "--to", "2"),
-            "answered 503: MLflow's registry at http://127.0.0.1:1 does not answer "
-            "(model-versions/get: [Errno 111] Connection refused)",
+            (
+                "answered 503: MLflow's registry at http://127.0.0.1:1 does not answer "
+                "(model-versions/get: [Errno 111] Connection refused)"
+            ),
             "see that it runs: mlops status",
         ),
     ],
