@@ -40,13 +40,13 @@ def build(
 
     with watch.step("features"):
         computed = features.write(lake.uri(attempt.features), thoroughly=False)
-    with watch.step("checks"):
-        keys = written.count_keys(session)
+    with watch.step("checks"), lake.scratch() as folder:
+        keys = written.count_keys(folder)
     if computed.out_of_range or keys.repeated:
         with watch.step("features"):
             computed = features.write(lake.uri(attempt.features), thoroughly=True)
-        with watch.step("checks"):
-            keys = written.count_keys(session)
+        with watch.step("checks"), lake.scratch() as folder:
+            keys = written.count_keys(folder)
     rejected = Rejected()
     if computed.valid < run.dataset.rows:
         with watch.step("quarantine"):

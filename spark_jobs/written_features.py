@@ -1,24 +1,26 @@
 """The parquet files of an attempt, read back before anything is published: their checks, and the latest rows."""
 
+import contextlib
 import heapq
 import itertools
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
+from mlops_platform.use_case.spec import UseCase
 
 _ROWS_PER_RUN = 65_536
+_ROWS_PER_BUCKET = 500_000
 _ROWS_AT_ONCE = 2_000
 _BYTES_AT_ONCE = 1024 * 1024
 
@@ -40,20 +42,16 @@ class WrittenFeatures:
         self._prefix = prefix
         self._use_case = use_case
 
-    def count_keys(self, session: SparkSession) -> Keys:
-        """Count in Spark, in one job."""
-        schema = ", ".join(f"`{name}` {HIVE_TYPES[kind]}" for name, kind in self._use_case.feature_table)
-        written = session.read.schema(schema).parquet(self._lake.uri(self._prefix))
-        by_row = _by_key(written, self._use_case.row_key).agg(
-            F.sum(F.col("rows") - 1).alias("repeated"), F.lit(0).alias("entities"), F.lit(0).alias("unclear")
-        )
-        by_entity = _by_key(written, self._use_case.entity_key).agg(
-            F.lit(0).alias("repeated"),
-            F.count("*").alias("entities"),
-            F.count_if(~F.col("latest").eqNullSafe(1)).alias("unclear"),
-        )
-        total = by_row.unionByName(by_entity).agg(*(F.sum(name).alias(name) for name in by_row.columns)).collect()[0]
-        return Keys(total["repeated"] or 0, total["entities"], total["unclear"])
+    def count_keys(self, scratch: Path) -> Keys:
+        """Count bucket by bucket: all rows of a key are in one bucket, which lies in ``scratch`` meanwhile."""
+        repeated = entities = unclear = 0
+        for rows in self._by_key(self._use_case.row_key, scratch):
+            repeated += len(rows) - pc.count_distinct(rows.column(self._use_case.row_key)).as_py()
+        for rows in self._by_key(self._use_case.entity_key, scratch):
+            latest = rows.group_by(self._use_case.entity_key).aggregate([("is_latest", "sum")]).column("is_latest_sum")
+            entities += len(latest)
+            unclear += len(latest) - (pc.sum(pc.equal(latest, 1)).as_py() or 0)
+        return Keys(repeated, entities, unclear)
 
     def check(self, rows: int, keys: Keys) -> None:
         """Check that the files hold so many rows of the spec's schema, one of each entity the latest.
@@ -85,6 +83,25 @@ class WrittenFeatures:
                 file.write_table(rows, max_chunksize=_ROWS_AT_ONCE)
         # of text, the order of its characters is that of its bytes in UTF-8
         yield from heapq.merge(*map(self._rows_of, runs), key=lambda row: row.entity_id)
+
+    def _by_key(self, key: str, scratch: Path) -> Iterator[pa.Table]:
+        """The key's column and ``is_latest`` of all rows, as tables that have no key in common."""
+        schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in self._use_case.feature_table])
+        columns = list(dict.fromkeys([key, "is_latest"]))
+        schema = pa.schema([schema.field(name) for name in columns])
+        buckets = 1 + sum(file.metadata.num_rows for file in self._files()) // _ROWS_PER_BUCKET
+        paths = [scratch / f"{key}-{number}.arrow" for number in range(buckets)]
+        with contextlib.ExitStack() as files:
+            writers = [files.enter_context(pa.ipc.new_file(str(path), schema)) for path in paths]
+            for file in self._files():
+                for batch in file.iter_batches(_ROWS_PER_RUN, columns=columns):
+                    places = _buckets(batch.column(key), buckets)
+                    for number, writer in enumerate(writers):
+                        writer.write_batch(batch.select(columns).filter(pc.equal(places, number)))
+        for path in paths:
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+                yield file.read_all()
+            path.unlink()
 
     def _runs(self) -> Iterator[pa.Table]:
         """The latest rows with the entity's id as text, each table sorted by it."""
@@ -132,8 +149,13 @@ class WrittenFeatures:
         )
 
 
-def _by_key(written: DataFrame, key: str) -> DataFrame:
-    return written.groupBy(key).agg(F.count("*").alias("rows"), F.sum("is_latest").alias("latest"))
+def _buckets(keys: pa.Array, buckets: int) -> pa.Array:
+    """The bucket of each key, from 0; that of a null is 0."""
+    if pa.types.is_integer(keys.type):
+        return pa.array(np.asarray(keys.fill_null(0)) % buckets)
+    encoded = pc.dictionary_encode(keys)
+    values = (zlib.crc32(str(value).encode()) % buckets for value in encoded.dictionary.to_pylist())
+    return pc.fill_null(pc.take(pa.array(values, pa.int32()), encoded.indices), 0)
 
 
 def _listed(columns: list[tuple[str, pa.DataType]]) -> str:

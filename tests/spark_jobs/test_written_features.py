@@ -10,7 +10,7 @@ import pytest
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.types import ARROW_TYPES
-from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.spec import ColumnType, UseCase
 from spark_jobs import written_features
 from spark_jobs.written_features import Keys, WrittenFeatures
 
@@ -56,6 +56,35 @@ def test_the_latest_rows_come_in_the_order_of_their_ids_bytes(
         ("99", 7),
     ]
     assert {row.feature_date for row in rows} == {DAY}
+
+
+# of the customers, 9 has two latest rows and 10 has none; the loans 2 and -5 occur twice, each in two files
+KEYS: list[list[tuple[int, int, int | None]]] = [
+    [(1, 7, 1), (2, 9, 1), (-5, 9, 1)],
+    [(2, 10, 0), (-5, 10, None), (6, 11, 1)],
+]
+
+
+@pytest.mark.parametrize("rows_per_bucket", [1, 2, 100])
+@pytest.mark.parametrize("kind", ["long", "string"])
+def test_keys_are_counted_in_whichever_buckets_they_are(
+    credit_risk: UseCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rows_per_bucket: int, kind: ColumnType
+) -> None:
+    monkeypatch.setattr(written_features, "_ROWS_PER_BUCKET", rows_per_bucket)
+    raw = [c.model_copy(update={"type": kind}) if c.name in ("loan_id", "id") else c for c in credit_risk.raw]
+    use_case = credit_risk.model_copy(update={"raw": tuple(raw)})
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in use_case.feature_table])
+    key = int if kind == "long" else str
+    for number, rows in enumerate(KEYS):
+        written = [{"loan_id": key(loan), "id": key(who), "is_latest": latest} for loan, who, latest in rows]
+        file = tmp_path / "lake" / "features" / f"part-{number}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(written, schema), file)
+
+    keys = WrittenFeatures(Lake(tmp_path / "lake"), "features", use_case).count_keys(tmp_path)
+
+    assert keys == Keys(repeated=2, entities=4, unclear=2)
+    assert list(tmp_path.glob("*.arrow")) == []
 
 
 def test_files_that_do_not_fit_are_refused(written: WrittenFeatures, credit_risk: UseCase, lake: Lake) -> None:
