@@ -55,7 +55,7 @@ class InHive:
 
     def __init__(self, host: str, port: int, folder: Path) -> None:
         self._host, self._port, self._folder = host, port, folder
-        self._run(tables.create_history_table(SPEC, folder.as_uri()))
+        self._run(tables.create_history_table(SPEC, f"file://{folder}"))
 
     def publish(self, snapshot: str, rows: Sequence[FeatureRow]) -> None:
         location = self._folder / f"snapshot={snapshot}" / new_attempt()
@@ -63,7 +63,7 @@ class InHive:
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in SPEC.feature_table])
         table = [self._row(at, known) for at, known in enumerate(rows)]
         pq.write_table(pa.Table.from_pylist(table, schema), location / "part.parquet")
-        self._run(*tables.put_partition(SPEC, snapshot, location.as_uri()))
+        self._run(*tables.put_partition(SPEC, snapshot, f"file://{location}"))
         self._run(*tables.move_views(SPEC, snapshot))
 
     def open(self) -> OnlineStore:
