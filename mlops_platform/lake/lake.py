@@ -285,12 +285,6 @@ class Lake:
         with locked(self._lock(prefix)):
             yield
 
-    @contextlib.contextmanager
-    def lease_if_free(self, prefix: str) -> Iterator[bool]:
-        """Like :meth:`lease`, but False, at once, where somebody else holds it."""
-        with locked_if_free(self._lock(prefix)) as held:
-            yield held
-
     def _files(self, prefix: str) -> Iterator[Path]:
         folders = [self._path(prefix)]
         while folders:
