@@ -95,9 +95,11 @@ class WrittenFeatures:
             writers = [files.enter_context(pa.ipc.new_file(str(path), schema)) for path in paths]
             for file in self._files():
                 for batch in file.iter_batches(_ROWS_PER_RUN, columns=columns):
-                    places = _buckets(batch.column(key), buckets)
+                    # a column that is never null in one file may be in another
+                    rows = pa.RecordBatch.from_arrays([batch.column(name) for name in columns], schema=schema)
+                    places = _buckets(rows.column(key), buckets)
                     for number, writer in enumerate(writers):
-                        writer.write_batch(batch.select(columns).filter(pc.equal(places, number)))
+                        writer.write_batch(rows.filter(pc.equal(places, number)))
         for path in paths:
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
                 yield file.read_all()

@@ -66,6 +66,6 @@ def test_the_pipeline_goes_on_from_there(older: RunningPlatform) -> None:
     assert (after["rows"], after["entities"]) == (before["rows"], before["entities"])
     assert "credit_risk_training" in output
     versions = json.loads(older.mlops("models", "list", "credit_risk", "--json"))
-    assert after["snapshot"] in {version["snapshot"] for version in versions}
+    assert after["snapshot"] in {version["tags"]["snapshot"] for version in versions}
     for entity_id in ANSWERS:
         assert older.get(f"/predict/{entity_id}")["id"] == entity_id

@@ -73,7 +73,10 @@ def test_keys_are_counted_in_whichever_buckets_they_are(
     monkeypatch.setattr(written_features, "_ROWS_PER_BUCKET", rows_per_bucket)
     raw = [c.model_copy(update={"type": kind}) if c.name in ("loan_id", "id") else c for c in credit_risk.raw]
     use_case = credit_risk.model_copy(update={"raw": tuple(raw)})
-    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in use_case.feature_table])
+    # Spark writes a column that cannot be null as one that must not be
+    schema = pa.schema(
+        [pa.field(name, ARROW_TYPES[kind], nullable=name != "loan_id") for name, kind in use_case.feature_table]
+    )
     key = int if kind == "long" else str
     for number, rows in enumerate(KEYS):
         written = [{"loan_id": key(loan), "id": key(who), "is_latest": latest} for loan, who, latest in rows]
