@@ -61,10 +61,24 @@ def promote(registry: ModelRegistry, use_case: UseCase, version: str) -> Promoti
     return _settled(registry, use_case.name, changed=changed)
 
 
-def roll_back(registry: ModelRegistry, use_case: UseCase) -> Promotion:
+def rollback_target(registry: ModelRegistry, name: str) -> ModelVersion | None:
+    """Where a rollback leads: the champion before the last promotion, or the champion where that was rolled back.
+
+    None where nothing tells: there is no champion, or it was made that by hand.
+    """
+    champion = registry.alias(name, CHAMPION)
+    if champion is not None and ROLLED_BACK_FROM_TAG in champion.tags:
+        return champion
+    return _promoted_over(registry, champion)
+
+
+def roll_back(registry: ModelRegistry, use_case: UseCase, target: ModelVersion | None = None) -> Promotion:
     """Make the champion before the last promotion the champion again. Done twice, it is done once.
 
     To go on to an earlier one, or back to the one that was rolled back, promote it by its number.
+
+    Args:
+        target: an earlier champion that somebody else knows of, where the registry tells of none.
 
     Raises:
         ModelError: there was no champion before, or it cannot be promoted; the champion stays.
@@ -72,11 +86,11 @@ def roll_back(registry: ModelRegistry, use_case: UseCase) -> Promotion:
     """
     name = use_case.name
     champion = registry.alias(name, CHAMPION)
-    if champion is not None and ROLLED_BACK_FROM_TAG in champion.tags:
-        return _settled(registry, name, changed=False)
-    before = _promoted_over(registry, champion)
+    before = rollback_target(registry, name) or target
     if champion is None or before is None:
         raise ModelError(f"{name} has no previous champion", remedy="promote a version by its number")
+    if before.version == champion.version:
+        return _settled(registry, name, changed=False)
     _check_files(registry, use_case, before)
     _note(registry, before, ROLLED_BACK_FROM_TAG, champion)
     registry.set_alias(name, CHAMPION, before.version)

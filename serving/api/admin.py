@@ -42,7 +42,7 @@ def admin_routes(runtime: Runtime) -> APIRouter:
             found = await runtime.followers[use_case].roll_back(body.version if body else None)
         except NoEarlierChampion as error:
             raise Problem(409, "no-earlier-champion", error.what) from None
-        except ModelError as error:
+        except (ModelError, OSError) as error:
             raise Problem(409, "version-refused", str(error)) from None
         return {"use_case": use_case, "champion": found.champion, "before": found.before}
 

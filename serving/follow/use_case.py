@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from mlops_platform.errors import ModelError
 from mlops_platform.files import Watched
-from mlops_platform.models.registry import CHALLENGER, CHAMPION, ModelRegistry, RegistryDown
+from mlops_platform.models.promotion import promote, roll_back, rollback_target
+from mlops_platform.models.registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion, RegistryDown
 from mlops_platform.models.routing import Routing
 from mlops_platform.online_store.redis_first import RedisFirst
 from mlops_platform.use_case.spec import UseCase
@@ -25,7 +26,7 @@ from serving.follow.models import ModelFollower
 from serving.follow.pairing import OpenSnapshot, Pair, fits, model_fits, next_pair
 from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
-from serving.model import Registration, ServedModel
+from serving.model import ServedModel
 from serving.paths import ServingPaths
 from serving.served import Served
 
@@ -137,17 +138,17 @@ class UseCaseFollower:
             self._routing_refused = None
 
     async def roll_back(self, version: str | None) -> RolledBack:
-        """Make this version the champion; without one, the champion before the present one.
+        """Make this version the champion; without one, the champion before the last promotion, once.
 
         Raises:
             NoEarlierChampion: no version was named, and there was none before.
-            ModelError: it cannot be served; unless the error says otherwise, nothing was changed.
+            ModelError: it was rejected, or cannot be served; unless the error says otherwise, nothing was changed.
             RegistryDown: the registry did not answer.
+            OSError: there is no room for it; nothing was changed.
         """
         async with self._asking_registry:
             before = self._served.champion
-            model = await asyncio.to_thread(self._model_to_go_back_to, version)
-            await asyncio.to_thread(self._registry.set_alias, self._use_case.name, CHAMPION, model.version)
+            model = await asyncio.to_thread(self._make_champion, version)
             self._champion.take(model)
         await self._serve_what_fits()
         if (waits := self._waiting.get(CHAMPION)) is not None:
@@ -175,7 +176,7 @@ class UseCaseFollower:
     def readiness(self, now: float) -> dict[str, Any]:
         """What is served, and all that is not and why."""
         served = self._served
-        registered = CHAMPION in self._aliases or served.champion is not None
+        registered = CHAMPION in self._aliases or served.champion is not None or self._champion.refused is not None
         failures = {task.what: task.failure for task in self.tasks if task.failure is not None}
         return {
             "status": "ready" if served.lacking is None else "broken" if registered else "waiting",
@@ -275,18 +276,20 @@ class UseCaseFollower:
             "challenger": served.challenger.version if served.challenger else None,
         }
 
-    def _model_to_go_back_to(self, version: str | None) -> ServedModel:
+    def _make_champion(self, version: str | None) -> ServedModel:
+        """Move the alias, once the version is known to be served then."""
         name = self._use_case.name
         if version is None:
-            earlier = self._earlier_champion()
-            registered = self._registry.version(name, earlier.version)
-            if registered.manifest_sha256 != earlier.manifest_sha256:
-                raise ModelError(
-                    f"version {earlier.version} is another model than the one that was champion before",
-                    remedy=f"name a version; see which there are with `mlops models list {name}`",
-                )
+            earlier = rollback_target(self._registry, name) or self._noted_champion()
+            model = self._servable(earlier)
+            roll_back(self._registry, self._use_case, earlier)
         else:
-            registered = self._registry.version(name, version)
+            model = self._servable(self._registry.version(name, version))
+            promote(self._registry, self._use_case, version)
+        return model
+
+    def _servable(self, registered: ModelVersion) -> ServedModel:
+        name = self._use_case.name
         model = self._copies.fetch(registered, self._registry)
         snapshot = self._served.snapshot
         if snapshot is not None and not fits(model.manifest, snapshot):
@@ -297,10 +300,16 @@ class UseCaseFollower:
             )
         return model
 
-    def _earlier_champion(self) -> Registration:
+    def _noted_champion(self) -> ModelVersion:
+        """The champion that was served before the present one: an alias that was moved by hand has no tags to tell."""
+        name = self._use_case.name
         known = self._last_good.read().champions
         if len(known) < 2:  # noqa: PLR2004
-            raise NoEarlierChampion(
-                f"{self._use_case.name} had no champion before the present one", remedy="name a version to go to"
+            raise NoEarlierChampion(f"{name} had no champion before the present one", remedy="name a version to go to")
+        registered = self._registry.version(name, known[-2].version)
+        if registered.manifest_sha256 != known[-2].manifest_sha256:
+            raise ModelError(
+                f"version {registered.version} is another model than the one that was champion before",
+                remedy=f"name a version; see which there are with `mlops models list {name}`",
             )
-        return known[-2]
+        return registered

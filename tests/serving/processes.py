@@ -11,6 +11,8 @@ import httpx
 from pydantic import SecretStr
 
 from mlops_platform.models.manifest import manifest_sha256
+from mlops_platform.models.registry import MANIFEST_TAG, VERDICT_TAG
+from mlops_platform.models.verdict import Decision
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from tests.processes import free_port, running
@@ -71,7 +73,7 @@ class Registry:
         self.url = url
         self._client = httpx.Client(timeout=60, trust_env=False)
 
-    def register(self, use_case: str, model: Path) -> str:
+    def register(self, use_case: str, model: Path, verdict: Decision = Decision.ACCEPTED) -> str:
         """Upload a model folder and register it as the next version. Returns the version."""
         self._client.post(f"{self.url}/api/2.0/mlflow/registered-models/create", json={"name": use_case})
         run = self._call("runs/create", {"experiment_id": "0"})["run"]["info"]
@@ -86,7 +88,10 @@ class Registry:
                 "name": use_case,
                 "run_id": run["run_id"],
                 "source": f"{run['artifact_uri']}/model",
-                "tags": [{"key": "manifest_sha256", "value": manifest_sha256(model)}],
+                "tags": [
+                    {"key": MANIFEST_TAG, "value": manifest_sha256(model)},
+                    {"key": VERDICT_TAG, "value": verdict},
+                ],
             },
         )
         return str(version["model_version"]["version"])

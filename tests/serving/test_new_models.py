@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from mlops_platform.models.registry import ModelRegistry
+from mlops_platform.models.verdict import Decision
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import get_use_case
@@ -129,7 +130,13 @@ def test_promotion_rollback_and_publication_under_load_fail_nothing_and_mix_noth
 
 
 def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
-    connected: PlatformSettings, registry: Registry, forest: Trained, regression: Trained, mlops: Mlops
+    connected: PlatformSettings,
+    registry: Registry,
+    credit_risk: UseCase,
+    forest: Trained,
+    regression: Trained,
+    *,
+    mlops: Mlops,
 ) -> None:
     def rollback(*to: str) -> tuple[int, str, str]:
         return mlops(connected, "rollback", "credit_risk", *to)
@@ -151,7 +158,17 @@ def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
             "name one of these, or train first\n"
         )
         assert rollback("--to", "9") == (1, "", refused)
+        another = connected.state_dir / "another"
+        write_model(another, credit_risk, forest.pipeline, "another_forest")
+        rejected = registry.register("credit_risk", another, Decision.REJECTED)
+        code, _, said = rollback("--to", rejected)
+        assert (code, f"version {rejected} of credit_risk is not accepted" in said) == (1, True)
         assert answering() == "2"
+        assert rollback() == (0, "champion is version 1, before it was 2\n", "")
+        assert rollback() == (0, "champion is version 1, before it was 1\n", ""), "done twice, it is done once"
+        assert answering() == "1"
+        with ModelRegistry(connected.mlflow_url) as client:
+            assert client.aliases_of("credit_risk") == {"champion": "1", "previous": "2", "best": "1"}
 
 
 def damaged(model: Path, folder: Path, file: str) -> Path:
