@@ -70,7 +70,7 @@ def _layout(lake: Lake, found: Stored | None, newest: int) -> int:
         layout = json.loads(found.content)["layout"]
     except (ValueError, LookupError, TypeError):
         layout = None
-    if not isinstance(layout, int) or layout < 1:
+    if type(layout) is not int or layout < 1:
         raise PlatformError(
             f'{KEY} in the lake says {found.content[:80]!r}, expected is {{"layout": a number}}',
             remedy="restore it from a backup, or start anew: ./reset.sh",
@@ -89,6 +89,9 @@ def main() -> int:
             say(line)
     except PlatformError as error:
         complain(f"error: {error}")
+        return 1
+    except OSError as error:
+        complain(f"error: the state cannot be brought up to date: {error}. Remedy: see that the disk has room")
         return 1
     return 0
 

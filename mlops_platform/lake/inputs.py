@@ -17,8 +17,7 @@ def snapshot_inputs(use_case: UseCase, dataset: DatasetManifest) -> str:
     No date is in it, nor are words for a reader.
 
     Raises:
-        OSError: the use case has no ``features.py``.
-        SyntaxError: it is no Python.
+        PlatformError: the use case has no ``features.py``, or it is no Python.
     """
     parts = {
         "dataset": dataset.sha256,

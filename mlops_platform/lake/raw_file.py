@@ -12,6 +12,7 @@ from typing import IO, NamedTuple, cast
 from mlops_platform.errors import RawDataError
 from mlops_platform.use_case.spec import UseCase
 
+csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters; Spark has none
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_DELIMITERS = (";", "\t", "|")
 _BLANK = "".join(map(chr, range(33)))

@@ -181,7 +181,9 @@ class Snapshots:
 
     def note_check(self, at: dt.datetime) -> None:
         """Note that a run found, at this time, that the published snapshot has all that there is."""
-        self.lake.put(f"{self.prefix}/{_CHECKED}", json.dumps({"checked_at": at.isoformat()}).encode())
+        current = self.current()
+        noted = {"checked_at": at.isoformat(), "snapshot": current and current.snapshot}
+        self.lake.put(f"{self.prefix}/{_CHECKED}", json.dumps(noted).encode())
 
     def checked_at(self) -> dt.datetime | None:
         """When it was last known that the published snapshot has all that there is: when it was made, or checked.
@@ -191,9 +193,11 @@ class Snapshots:
         current = self.current()
         if current is None:
             return None
-        noted = self.lake.read_if_there(f"{self.prefix}/{_CHECKED}")
         try:
-            return max(current.created_at, dt.datetime.fromisoformat(json.loads(noted or b"")["checked_at"]))
+            noted = json.loads(self.lake.read_if_there(f"{self.prefix}/{_CHECKED}") or b"")
+            if noted["snapshot"] != current.snapshot:  # what was checked is not what is published now
+                return current.created_at
+            return max(current.created_at, dt.datetime.fromisoformat(noted["checked_at"]))
         except (ValueError, LookupError, TypeError):  # none yet, or none that can be read
             return current.created_at
 

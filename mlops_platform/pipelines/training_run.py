@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_platform.errors import SnapshotError
+from mlops_platform.files import file_sha256
 from mlops_platform.lake import layout
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
@@ -69,18 +70,23 @@ def lay_out(lake: Lake, use_case: UseCase, snapshot: str, run_id: str, git_sha: 
 
 
 def job_digest(use_case: UseCase, snapshot: SnapshotManifest, project_root: Path) -> str:
-    """Sha256 (64 hex digits) of all that a training run's result depends on. Two runs of one digest end the same way.
+    """Sha256 (64 hex digits) of all that the models of a training run depend on. Two runs of one digest fit the same.
 
-    That is the snapshot's rows, the spec, the code that trains, and the libraries. No date and no name of a run.
+    That is the snapshot's rows, the spec, the code that trains, and the libraries. No date and no name of a run, nor
+    the champion that they were judged beside: to have them judged anew is to force the run.
+
+    Raises:
+        OSError: a file of the code is missing.
     """
-    code = [*sorted((project_root / "training").glob("*.py")), file_of(use_case.name, "model")]
-    libraries = project_root / "requirements.txt"
+    folders = (project_root / "training", project_root / "mlops_platform" / "models")
+    code = [path for folder in folders for path in (folder / "__init__.py", *sorted(folder.glob("*.py")))]
+    code.append(file_of(use_case.name, "model"))
     parts = {
         "snapshot": [snapshot.inputs or snapshot.attempt, snapshot.rows, snapshot.transform],
         "spec": use_case.spec_hash,
         "training": use_case.model_dump(mode="json", include={"candidates", "primary_metric", "gate", "seed"}),
-        "code": {path.name: syntax_fingerprint(path.read_text(encoding="utf-8")) for path in code if path.is_file()},
-        "libraries": hashlib.sha256(libraries.read_bytes()).hexdigest() if libraries.is_file() else None,
+        "code": [(path.parent.name, path.name, syntax_fingerprint(path.read_bytes())) for path in code],
+        "libraries": file_sha256(project_root / "requirements.txt"),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

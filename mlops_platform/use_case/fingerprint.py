@@ -64,7 +64,8 @@ def _children(parent: ast.AST, content: object) -> list[ast.AST] | None:
         return None
     nodes = [node for node in content if isinstance(node, ast.AST)]
     if len(nodes) < len(content):  # names, or the absent keys and defaults of a literal or a function
-        return [node if isinstance(node, ast.AST) else ast.Constant(node) for node in content]
+        # nothing is not the constant None: a default that is absent is another one than None
+        return [node if isinstance(node, ast.AST) else ast.Name(node) if node else ast.Pass() for node in content]
     return [node for node in nodes if not (_is_words(node) or (isinstance(parent, ast.JoinedStr) and _is_empty(node)))]
 
 

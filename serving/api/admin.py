@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlops_platform.errors import ModelError
+from mlops_platform.errors import PlatformError
 from mlops_platform.files import write_json
+from mlops_platform.models.registry import RegistryDown
 from mlops_platform.models.routing import Routing
 from serving.api.document import Responses, problem_response
 from serving.api.responses import json_response
@@ -21,7 +22,7 @@ class RollbackRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: str | None = Field(
-        default=None, pattern=r"^[1-9][0-9]{0,9}$", description="go to this version; without it, to the champion before"
+        default=None, pattern=r"^[1-9][0-9]{0,8}$", description="go to this version; without it, to the champion before"
     )
 
 
@@ -42,7 +43,9 @@ def admin_routes(runtime: Runtime) -> APIRouter:
             found = await runtime.followers[use_case].roll_back(body.version if body else None)
         except NoEarlierChampion as error:
             raise Problem(409, "no-earlier-champion", error.what) from None
-        except (ModelError, OSError) as error:
+        except RegistryDown:
+            raise
+        except (PlatformError, OSError) as error:
             raise Problem(409, "version-refused", str(error)) from None
         return {"use_case": use_case, "champion": found.champion, "before": found.before}
 

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.responses import PlainTextResponse
 
+from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.hive import HiveStore
 from serving.api import lookups
 from serving.api.admin import admin_routes
@@ -23,10 +24,12 @@ from serving.api.protocols.kserve import kserve_routes
 from serving.api.protocols.sagemaker import sagemaker_routes
 from serving.api.responses import json_bytes, json_response, request_id_of
 from serving.api.schemas import ModelCard, Schemas
+from serving.follow.pairing import fits
 from serving.predict import explain as explaining
-from serving.predict.predictor import Asked, look_up
-from serving.problems import overloaded, unknown_id
+from serving.predict.predictor import Asked, look_up, require_champion
+from serving.problems import not_ready, overloaded, unknown_id
 from serving.runtime import Runtime
+from serving.served import Served
 
 HIVE_LOOKUPS_AT_ONCE = 4
 EXPLANATIONS_AT_ONCE = 4
@@ -162,8 +165,18 @@ class UseCaseRoutes:
             body = await predictor.answer_one(served, look_up(served, entity_id), request_id)
         else:
             asked, snapshot = await self._ask_hive(entity_id)
+            await self._require_fit(served, snapshot)
             body = await predictor.answer_one(served, asked, request_id, snapshot=snapshot)
         return json_bytes(body)
+
+    async def _require_fit(self, served: Served, snapshot: str) -> None:
+        """Raises a 503 where Hive shows a snapshot whose features are not those that the champion knows."""
+        if snapshot == served.snapshot_id:
+            return
+        manifest = await asyncio.to_thread(Snapshots(self._runtime.lake, self._use_case.name).find, snapshot)
+        champion = require_champion(served)
+        if manifest is None or not fits(champion.manifest, manifest):
+            raise not_ready(self._use_case.name, f"champion fits snapshot {snapshot}, which Hive shows")
 
     def _predict_body(self) -> Callable[..., Awaitable[Response]]:
         body_type: Any = self._schemas.predict_request

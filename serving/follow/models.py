@@ -77,7 +77,8 @@ class ModelFollower:
     def _forget(self) -> None:
         # a champion is never given up for nothing: its alias may be gone by mistake
         if self._alias != CHAMPION:
-            self.newest = self.refused = self._asked = None
+            self.newest = None
+        self.refused = self._asked = None
 
     def _refuse(self, version: str, error: Exception) -> None:
         reason = f"version {version} was refused: {error}"

@@ -135,6 +135,12 @@ def test_an_old_compose_is_a_finding(version: tuple[int, ...], fits: bool) -> No
         )
 
 
+def test_nothing_is_mounted_twice(file: dict[str, Any]) -> None:
+    for name, service in file["services"].items():
+        targets = [volume.split(":")[1] for volume in service["volumes"] if isinstance(volume, str)]
+        assert len(targets) == len(set(targets)), name
+
+
 def test_use_cases_are_where_they_run_and_nowhere_else(file: dict[str, Any]) -> None:
     own = {name for name, one in file["services"].items() if any("use_cases" in str(v) for v in one["volumes"])}
     assert own == set(USE_CASES_RUN_IN)

@@ -198,6 +198,9 @@ def test_a_check_counts_as_news_and_an_older_one_does_not(snapshots: Snapshots) 
     assert snapshots.checked_at() == later
     newer = publish(snapshots, "b", 9)
     assert snapshots.checked_at() == newer.created_at
+    snapshots.note_check(newer.created_at + dt.timedelta(days=1))
+    snapshots.make_current(manifest)
+    assert snapshots.checked_at() == manifest.created_at, "to go back is no news"
 
 
 def test_a_manifest_of_before_the_digests_is_read(snapshots: Snapshots) -> None:

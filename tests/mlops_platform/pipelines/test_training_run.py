@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,10 @@ def test_a_snapshot_of_another_spec_is_refused_in_both_modes(tmp_path: Path, cre
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "training").mkdir()
+    for folder in ("training", "mlops_platform/models"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "__init__.py").touch()
+    (tmp_path / "mlops_platform" / "models" / "scorer.py").write_text("digits = 12\n")
     (tmp_path / "training" / "train.py").write_text("trees = 100\n")
     (tmp_path / "requirements.txt").write_text("scikit-learn==1.9.1\n")
     return tmp_path
@@ -95,7 +99,13 @@ def test_the_same_job_is_known_by_what_it_depends_on(project: Path, credit_risk:
     assert job_digest(reworded, later, project) == before
 
 
-@pytest.mark.parametrize("changed", ["rows", "formulas", "rules", "seed", "code", "libraries"])
+def test_code_that_is_not_there_has_no_digest(project: Path, credit_risk: UseCase) -> None:
+    shutil.rmtree(project / "training")
+    with pytest.raises(FileNotFoundError):
+        job_digest(credit_risk, a_manifest(credit_risk), project)
+
+
+@pytest.mark.parametrize("changed", ["rows", "formulas", "rules", "seed", "code", "scorer", "libraries"])
 def test_each_thing_that_a_job_depends_on_makes_it_another(project: Path, credit_risk: UseCase, changed: str) -> None:
     snapshot, use_case = a_manifest(credit_risk), credit_risk
     before = job_digest(use_case, snapshot, project)
@@ -109,6 +119,8 @@ def test_each_thing_that_a_job_depends_on_makes_it_another(project: Path, credit
         use_case = credit_risk.model_copy(update={"seed": 1})
     elif changed == "code":
         (project / "training" / "train.py").write_text("trees = 101\n")
+    elif changed == "scorer":
+        (project / "mlops_platform" / "models" / "scorer.py").write_text("digits = 13\n")
     else:
         (project / "requirements.txt").write_text("scikit-learn==1.9.2\n")
     assert job_digest(use_case, snapshot, project) != before

@@ -143,7 +143,7 @@ async def test_a_changed_split_refuses_the_snapshots_and_champions_of_before(
     assert "was trained for another spec hash" in found["model_refused"]
 
 
-@pytest.mark.parametrize(("comment", "status"), [(False, "waiting"), (True, "ready")])
+@pytest.mark.parametrize(("comment", "status"), [(False, "broken"), (True, "ready")])
 async def test_a_changed_formula_refuses_the_snapshots_and_champions_of_before_and_a_comment_does_not(
     serve: Serve,
     fingerprinted: PlatformSettings,
