@@ -57,7 +57,10 @@ def admin_routes(runtime: Runtime) -> APIRouter:
     @router.put("/{use_case}/routing", responses=RESPONSES, summary="Set who answers, in every worker within a second")
     async def set_routing(use_case: str, body: Routing) -> Routing:
         _require(runtime, use_case)
-        await asyncio.to_thread(write_json, runtime.paths.routing(use_case), body.model_dump())
+        try:
+            await asyncio.to_thread(write_json, runtime.paths.routing(use_case), body.model_dump())
+        except OSError as error:
+            raise Problem(503, "cannot-write", f"the routing stays as it is: {error.strerror}") from None
         await runtime.followers[use_case].follow_routing()
         return body
 

@@ -3,7 +3,6 @@
 An error of the service's own is a ``Problem`` already. What nobody foresaw is a 500 that tells nothing of its cause.
 """
 
-import errno
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -23,7 +22,7 @@ _KSERVE_PREFIX = "/v2"
 
 def answer_errors(api: FastAPI) -> None:
     """Have each error of the application's routes answered by its problem document."""
-    for kind in (Problem, RequestValidationError, HTTPException, HiveUnavailable, RegistryDown, OSError, Exception):
+    for kind in (Problem, RequestValidationError, HTTPException, HiveUnavailable, RegistryDown, Exception):
         api.add_exception_handler(kind, _answer)
 
 
@@ -43,8 +42,6 @@ def _problem_of(error: BaseException) -> Problem:
             return _malformed(error)
         case HiveUnavailable() | RegistryDown():
             return Problem(503, "upstream-unavailable", str(error), headers={"retry-after": "5"})
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EROFS):
-            return Problem(503, "no-room", f"the service cannot write: {error.strerror}", headers={"retry-after": "5"})
         case _:
             return Problem(500, "internal", "the service failed; its log has the reason under this request id")
 

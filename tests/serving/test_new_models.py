@@ -147,6 +147,9 @@ def test_mlops_rolls_back_to_the_champion_before_and_forward_by_name(
 
     registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
     with service_process(connected):
+        wait_until(lambda: answering() == "1", "the first version answers", 30)
+        code, _, said = rollback()
+        assert (code, "answered 409: credit_risk had no champion before the present one" in said) == (1, True)
         registry.point("credit_risk", "champion", registry.register("credit_risk", regression.folder))
         wait_until(lambda: answering() == "2", "the promoted version answers", 30)
         assert rollback() == (0, "champion is version 1, before it was 2\n", "")
