@@ -7,7 +7,6 @@ metastore, and the prediction service's folder. Left out are logs, caches, locks
 
 import json
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import pytest
 from mlops_platform.settings import load_settings
 from mlops_platform.state import LAYOUT
 from tests.e2e.conftest import RunningPlatform, copy_of_checkout, with_env_file
+from tests.older_state import unpack_older_state
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 
-PACKED = Path(__file__).parent / "layout_1.tar.xz"
 ROOT = Path("/tmp/mlops-layout-1")
 ANSWERS = {"5008804": 0.005846638839, "5008827": 0.015310773608}
 """Probabilities that the older platform gave these ids."""
@@ -32,8 +31,7 @@ def older(project_root: Path) -> Iterator[RunningPlatform]:
         RunningPlatform(ROOT, load_settings(ROOT / ".env"), "").command("./reset.sh", "--yes", expect=None)
         shutil.rmtree(ROOT)
     copy_of_checkout(project_root, ROOT)
-    with tarfile.open(PACKED) as archive:
-        archive.extractall(ROOT, filter="tar")  # it has links to places below ROOT, which "data" refuses
+    unpack_older_state(ROOT)
     env_file = with_env_file(ROOT)
     settings = load_settings(env_file).model_copy(update={"state_dir": ROOT / "var", "project_root": ROOT})
     platform = RunningPlatform(ROOT, settings, "")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import shutil
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,8 @@ from mlops_platform.settings import PlatformSettings
 from serving.follow.last_good import LastGood, LastGoodFile
 from serving.model import Registration
 from serving.paths import serving_paths
-from tests.fixtures import PROJECT_ROOT
+from tests.older_state import unpack_older_state
 from tests.serving.conftest import Serve
-
-OLDER_STATE = PROJECT_ROOT / "tests" / "e2e" / "layout_1.tar.xz"
 
 
 def registration(version: str, digest: str) -> Registration:
@@ -73,11 +70,7 @@ def test_a_note_that_cannot_be_read_is_none(file: LastGoodFile, tmp_path: Path) 
 @pytest.mark.parametrize("lake", ["there", "gone"])
 async def test_the_state_of_an_older_platform_is_served_on(serve: Serve, tmp_path: Path, lake: str) -> None:
     """As commit 3057a11 left it: copies by version number, and three files that say which were good."""
-    with tarfile.open(OLDER_STATE) as archive:
-        needed = [
-            one for one in archive if one.name.startswith(("var/serving/", "var/lake/features/", "var/lake/online/"))
-        ]
-        archive.extractall(tmp_path, needed, filter="data")
+    unpack_older_state(tmp_path, "var/serving/", "var/lake/features/", "var/lake/online/")
     settings = PlatformSettings(state_dir=tmp_path / "var", mlflow_port=1, hiveserver2_port=1)
     if lake == "gone":
         shutil.rmtree(settings.lake_root)
