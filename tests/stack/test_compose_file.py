@@ -13,7 +13,6 @@ from mlops_platform.settings import PlatformSettings
 from stack.bare import compose
 from stack.bare.compose_override import LAUNCHER, USE_CASES_RUN_IN, override, write_override
 from stack.bare.installation import written
-from stack.bare.uv import UV_VERSION
 from stack.training_launcher import CODE
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
@@ -106,7 +105,10 @@ def test_images_are_made_of_the_lock_for_any_architecture(project_root: Path) ->
     for name in DOCKERFILES:
         text = (project_root / name).read_text(encoding="utf-8")
         assert set(re.findall(r"^FROM (\S+:\S+)", text, re.MULTILINE)) == {"python:3.11-slim-bookworm"}
-        assert re.findall(r"^ARG UV_VERSION=(\S+)", text, re.MULTILINE) == [UV_VERSION]
+        assert re.findall(r" pip install (.*)", text)[0].endswith("--require-hashes --target /uv -r /uv.txt")
+        assert "source=stack/bare/requirements/uv.txt,target=/uv.txt" in text
+        assert re.findall(r"UV_REQUIRE_HASHES=1 UV_BUILD_CONSTRAINT=(\S+)", text) == ["build.txt"]
+        assert "COPY pyproject.toml requirements.txt stack/bare/requirements/build.txt ./" in text
         installs = re.findall(r"uv pip install (.*)", text)
         assert installs
         assert all("-r pyproject.toml" in line and "--constraint requirements.txt" in line for line in installs)
