@@ -9,7 +9,7 @@ import shutil
 from mlops_platform.console import complain, say
 from stack.bare import compose, preflight, venv
 from stack.bare.arguments import first_data
-from stack.bare.installation import ROOT, Refused, lock, state_dir, variables
+from stack.bare.installation import ROOT, Refused, is_running, lock, state_dir, variables
 from stack.bare.mode import chosen_mode, mode_before, remember
 
 
@@ -55,7 +55,7 @@ def stop(_options: argparse.Namespace) -> int:
         with lock(state_dir(ROOT, variables(ROOT, os.environ))):
             compose.stop(ROOT)
         return 0
-    if not venv.PYTHON.exists():
+    if not _may_run():
         say("Nothing is running: there is no environment yet.")
         return 0
     return venv.in_environment("stop")
@@ -79,12 +79,17 @@ def reset(options: argparse.Namespace) -> int:
         return 1
     if used_docker:
         compose.remove(ROOT)
-    if venv.EVERYTHING.exists() and venv.in_environment("stop") != 0:
+    if _may_run() and venv.in_environment("stop") != 0:
         return 1
     for path in doomed:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     say(f"Removed {names}.")
     return 0
+
+
+def _may_run() -> bool:
+    """Whether local processes of this installation may be there: an environment half made never started any."""
+    return venv.holds_everything() or is_running(state_dir(ROOT, variables(ROOT, os.environ)))
 
 
 def _confirmed(question: str) -> bool:

@@ -1,8 +1,13 @@
 """``.venv`` as ``./start.sh`` and ``./test.sh`` make it, by the real uv, from wheels of a folder."""
 
+import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +39,19 @@ def build_editable(folder, settings=None, metadata=None):
         wheel.writestr("small-1.dist-info/RECORD", "")
     return name
 """
+# uv, but its installation of the lock is killed in its midst, with what started it.
+KILLED = """#!/bin/sh
+case "$*" in
+  *requirements.txt*)
+    for site in "$PWD"/.venv/lib/python3.*/site-packages; do
+      mkdir "$site/one-1.0.dist-info"
+      printf 'Metadata-Version: 2.1\\nName: one\\nVersion: 1.0\\n' >"$site/one-1.0.dist-info/METADATA"
+    done
+    kill -9 $PPID
+    exit 1 ;;
+esac
+exec "{uv}" "$@"
+"""
 
 
 @dataclass
@@ -58,7 +76,7 @@ class Installation:
         """Runs what ``./test.sh`` runs first, and a start after its preflight; ``program`` stands for uv."""
         target = self.programs / "uv"
         target.unlink(missing_ok=True)
-        target.symlink_to(program or uv.found_or_fetched(venv.VENV / "uv"))
+        target.symlink_to(program or uv.found_or_fetched(venv.UV))
         return run(
             self.root,
             *(sys.executable, "-m", "stack.bare", "install"),
@@ -132,3 +150,65 @@ def test_a_package_without_a_hash_is_refused_by_name(installation: Installation)
     done = installation.install()
     assert done.returncode == 1
     assert "all requirements must have a hash, but none were provided for: one==1.0" in done.stderr
+
+
+def test_an_environment_made_anew_by_others_is_filled_anew(installation: Installation) -> None:
+    installation.install()
+    environment = installation.root / ".venv"
+    note = (environment / "installed.json").read_text()
+    shutil.rmtree(environment / "lib")
+    (environment / "bin" / "python").unlink()  # as a Python that was updated takes it away
+    assert installation.install().returncode == 0
+    assert installation.says() == "1.0"
+    assert (environment / "installed.json").read_text() == note
+
+
+def test_a_checkout_that_moved_gets_programs_that_run(installation: Installation, tmp_path: Path) -> None:
+    installation.install()
+    installation.root = installation.root.rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError):
+        installation.says()
+    done = installation.install()
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Making the environment in .venv"), done.stderr
+    assert installation.says() == "1.0"
+    assert installation.install().stdout == ""
+
+
+def test_an_installation_that_was_killed_in_its_midst_ends_well_the_next_time(installation: Installation) -> None:
+    killing = installation.programs / "killing-uv"
+    killing.write_text(KILLED.format(uv=uv.found_or_fetched(venv.UV)), encoding="utf-8")
+    killing.chmod(0o755)
+    assert installation.install(program=killing).returncode == -signal.SIGKILL
+    stopped = run(installation.root, "./stop.sh")
+    assert (stopped.returncode, stopped.stdout) == (0, "Nothing is running: there is no environment yet.\n")
+    done = installation.install()
+    assert done.returncode == 0, done.stderr
+    assert installation.says() == "1.0"
+
+
+def test_going_back_from_a_lock_that_was_not_installed_to_its_end_installs_again(installation: Installation) -> None:
+    installation.install()
+    before = (installation.root / "requirements.txt").read_text(encoding="utf-8")
+    installation.lock("requirements.txt", installation.offer("one", "2.0"), ("two", "1.0", "0" * 64))
+    assert installation.install().returncode == 1
+    (installation.root / "requirements.txt").write_text(before, encoding="utf-8")
+    assert "Installing requirements.txt\n" in installation.install().stdout
+    assert installation.says() == "1.0"
+
+
+def test_the_environment_of_a_running_platform_is_not_taken_away(installation: Installation) -> None:
+    installation.install()
+    note = installation.root / ".venv" / "installed.json"
+    content = json.loads(note.read_text(encoding="utf-8"))
+    note.write_text(json.dumps({**content, "environment": "of another place"}), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as state, socket.socket(socket.AF_UNIX) as supervisor:
+        (Path(state) / "run").mkdir()
+        supervisor.bind(f"{state}/run/supervisor.sock")
+        supervisor.listen()
+        (installation.root / ".env").write_text(f"MLOPS_STATE_DIR={state}\n", encoding="utf-8")
+        done = installation.install()
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the environment in .venv has to be made anew, and the platform runs in it. Remedy: ./stop.sh first\n",
+    )
+    assert installation.says() == "1.0"
