@@ -49,6 +49,11 @@ class Served:
     def snapshot_id(self) -> str | None:
         return None if self.snapshot is None else self.snapshot.snapshot
 
+    @cached_property
+    def snapshot_bytes(self) -> bytes:
+        """The snapshot's name as a header has it."""
+        return (self.snapshot_id or "").encode()
+
     def variant(self, entity_id: str | None) -> Variant:
         """Who answers this id; a row without an id is the champion's."""
         share = self.routing.challenger_share

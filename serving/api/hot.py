@@ -15,8 +15,7 @@ from serving.api import lookups
 from serving.predict.predictor import look_up
 from serving.runtime import Runtime
 
-Headers = list[tuple[bytes, bytes]]
-Answer = Callable[[str, str], Awaitable[tuple[Headers, bytes]]]
+Answer = Callable[[str, str], Awaitable[tuple[lookups.Headers, bytes]]]
 
 _PLAIN_ID = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII).fullmatch
 
@@ -52,17 +51,15 @@ class HotRoutes:
 
 
 def _features(runtime: Runtime, name: str) -> Answer:
-    async def features(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+    async def features(entity_id: str, request_id: str) -> tuple[lookups.Headers, bytes]:
         source, body = lookups.features(runtime.served[name], entity_id.encode())
-        headers = _json_headers(body, request_id)
-        headers += [(key.encode(), value.encode()) for key, value in source.items()]
-        return headers, body
+        return _json_headers(body, request_id) + source, body
 
     return features
 
 
 def _predict(runtime: Runtime, name: str) -> Answer:
-    async def predict(entity_id: str, request_id: str) -> tuple[Headers, bytes]:
+    async def predict(entity_id: str, request_id: str) -> tuple[lookups.Headers, bytes]:
         served = runtime.served[name]
         body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)
         return _json_headers(body, request_id), body
@@ -70,7 +67,7 @@ def _predict(runtime: Runtime, name: str) -> Answer:
     return predict
 
 
-def _json_headers(body: bytes, request_id: str) -> Headers:
+def _json_headers(body: bytes, request_id: str) -> lookups.Headers:
     return [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

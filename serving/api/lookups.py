@@ -9,8 +9,12 @@ from serving.predict.predictor import Asked, look_up_many, require_store
 from serving.problems import unknown_id
 from serving.served import Served
 
+Headers = list[tuple[bytes, bytes]]
 
-def features(served: Served, entity_id: bytes) -> tuple[dict[str, str], bytes]:
+_STALE = {True: (b"x-stale", b"true"), False: (b"x-stale", b"false")}
+
+
+def features(served: Served, entity_id: bytes) -> tuple[Headers, bytes]:
     """Headers that say where they are from, and the JSON object of the features as it lies in the store.
 
     Raises:
@@ -21,20 +25,19 @@ def features(served: Served, entity_id: bytes) -> tuple[dict[str, str], bytes]:
     if parts is None:
         raise unknown_id(served.use_case.name, served.use_case.entity_key, entity_id.decode(), store.snapshot)
     day, body = parts
-    return _source_headers(store.snapshot, None if day is None else day.decode(), served.stale(time.time())), body
+    return [*_source(served.snapshot_bytes, day), _STALE[served.stale(time.time())]], body
 
 
-def features_from_hive(asked: Asked, snapshot: str) -> tuple[dict[str, str], bytes]:
-    """The same from a row that Hive gave."""
-    return _source_headers(snapshot, asked.feature_date, stale=None), orjson.dumps(asked.features)
+def features_from_hive(asked: Asked, snapshot: str) -> tuple[Headers, bytes]:
+    """The same from a row that Hive gave, of which nobody knows whether it is stale."""
+    day = asked.feature_date
+    return _source(snapshot.encode(), None if day is None else day.encode()), orjson.dumps(asked.features)
 
 
-def _source_headers(snapshot: str, feature_date: str | None, stale: bool | None) -> dict[str, str]:
-    return {
-        "x-snapshot": snapshot,
-        **({} if feature_date is None else {"x-feature-date": feature_date}),
-        **({} if stale is None else {"x-stale": str(stale).lower()}),
-    }
+def _source(snapshot: bytes, feature_date: bytes | None) -> Headers:
+    if feature_date is None:
+        return [(b"x-snapshot", snapshot)]
+    return [(b"x-snapshot", snapshot), (b"x-feature-date", feature_date)]
 
 
 def features_batch(served: Served, entity_ids: Sequence[str], request_id: str) -> bytes:

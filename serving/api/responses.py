@@ -1,5 +1,6 @@
 """How a route answers: JSON bytes that nothing validates again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -12,9 +13,11 @@ def request_id_of(request: Request) -> str:
     return str(request.scope["state"]["request_id"])
 
 
-def json_bytes(body: bytes, headers: dict[str, str] | None = None) -> Response:
+def json_bytes(body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
     """What is JSON already."""
-    return Response(body, headers=headers, media_type=JSON)
+    response = Response(body, media_type=JSON)
+    response.raw_headers += headers
+    return response
 
 
 def json_response(content: Any, status: int = 200) -> Response:
