@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 
 from mlops_platform.errors import PlatformError
@@ -15,9 +14,9 @@ from mlops_platform.settings import PlatformSettings, load_settings
 from serving import container
 from serving.observe.shared_figures import share_between_workers
 from serving.paths import serving_paths
+from serving.workers import DRAIN_SECONDS, EnduringServer
 
 CONNECTIONS_AT_ONCE = 1024
-DRAIN_SECONDS = 10
 
 
 def serve(settings: PlatformSettings) -> None:
@@ -25,7 +24,7 @@ def serve(settings: PlatformSettings) -> None:
     if settings.serving_workers > 1:
         share_between_workers(serving_paths(settings).metrics)
     _let_threads_finish()
-    Granian(
+    EnduringServer(
         "serving.server:application",
         factory=True,
         address=settings.bind_address,
@@ -35,7 +34,6 @@ def serve(settings: PlatformSettings) -> None:
         websockets=False,
         workers=settings.serving_workers,
         backlog=CONNECTIONS_AT_ONCE,
-        respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
     ).serve()
 
