@@ -38,6 +38,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def copy_file(file: Path, target: Path) -> None:
+    """Copy a file's content, durably. Not in one step: a reader may meet half of it."""
+    shutil.copyfile(file, target)
+    sync_file(target)
+
+
 def link_or_copy(file: Path, target: Path) -> None:
     """Give a file that never changes another name; where the file system takes no link, a copy of it, synced.
 
@@ -51,8 +57,7 @@ def link_or_copy(file: Path, target: Path) -> None:
     except OSError:
         draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
-            shutil.copyfile(file, draft)
-            sync_file(draft)
+            copy_file(file, draft)
             with locked(target.with_name(f".{target.name}.lock")):
                 if target.exists():
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
@@ -63,6 +68,8 @@ def link_or_copy(file: Path, target: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are not there, durably."""
+    if folder.is_dir():
+        return
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
@@ -97,7 +104,7 @@ def write_json(path: Path, content: Any) -> None:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of this name; other processes wait. It is released when its holder dies, however it dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -106,7 +113,7 @@ def locked(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock of this name, if nobody else does; gives whether that is so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

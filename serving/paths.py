@@ -8,7 +8,7 @@ from mlops_platform.settings import PlatformSettings
 
 @dataclass(frozen=True)
 class ServingPaths:
-    """One folder; everything below it can be lost but the log and the keys."""
+    """One folder. The log and the keys must not be lost, nor who answers (the routing); the rest is made again."""
 
     root: Path
 

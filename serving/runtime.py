@@ -32,7 +32,8 @@ FIGURES_SECONDS = 0.5
 # refuses the connection at once; this is for one that is slow.
 _PATIENCE_SECONDS = 20.0
 _REGISTRY_SECONDS = 10.0
-_THREADS_FOR_REQUESTS = 16
+_THREADS_FOR_REQUESTS = 20
+"""A few more than there are turns, for operators, who need none."""
 
 
 class Runtime:
@@ -49,7 +50,7 @@ class Runtime:
         self.log = PredictionLog.of(settings)
         self.metrics = Metrics()
         self.predictor = Predictor(self.log, self.metrics)
-        self.replay = Replay(self.served, self.lake, self._model_of, self.paths.root)
+        self.replay = Replay(self.served, self.lake, self._model_of)
         # unique over workers and restarts, and cheap: a random start, then a count
         start = f"{int(time.time()):x}{secrets.token_hex(4)}"
         self._request_ids = (f"{start}{number:x}" for number in itertools.count(1))
@@ -60,8 +61,9 @@ class Runtime:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load what there is, follow what comes, write the log; stop all of it in order."""
-        threads = _THREADS_FOR_REQUESTS + 2 * len(self.use_cases)
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="serving"))
+        # of requests alone: what is followed has threads of its own
+        threads = ThreadPoolExecutor(_THREADS_FOR_REQUESTS, thread_name_prefix="serving")
+        asyncio.get_running_loop().set_default_executor(threads)
         with ModelRegistry(self.settings.mlflow_url, _REGISTRY_SECONDS) as registry:
             self.followers = {name: self._follower(use_case, registry) for name, use_case in self.use_cases.items()}
             self.log.start()
@@ -95,11 +97,11 @@ class Runtime:
                 logger.exception("last good state not taken", extra={"use_case": name})
 
     def readiness(self) -> dict[str, Any]:
-        """Ready: one use case at least can answer, and none that has a champion cannot."""
+        """Ready: one use case at least can answer, none that has a champion cannot, and answers are recorded."""
         now = time.time()
         details = {name: follower.readiness(now) for name, follower in self.followers.items()}
         states = {detail["status"] for detail in details.values()}
-        ready = "ready" in states and "broken" not in states and not self.draining
+        ready = "ready" in states and "broken" not in states and not (self.log.died or self.draining)
         failures = [follower.registry_failure for follower in self.followers.values() if follower.registry_failure]
         return {
             "status": "draining" if self.draining else "ready" if ready else "not ready",
@@ -117,8 +119,8 @@ class Runtime:
         snapshots = SnapshotFollower(use_case, self.lake, kept, self.settings.online_store_url)
         return UseCaseFollower(use_case, self.served, snapshots, registry, self.paths)
 
-    def _model_of(self, use_case: str, version: str) -> ServedModel:
-        return self.followers[use_case].model_of(version)
+    def _model_of(self, use_case: str, version: str, digest: str | None) -> ServedModel:
+        return self.followers[use_case].model_of(version, digest)
 
     async def _take_figures(self) -> None:
         self.metrics.watch(self.served, self.log.queued, self.log.dropped)

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from mlops_platform.errors import LakeError
 from mlops_platform.files import (
+    copy_file,
     file_sha256,
     link_or_copy,
     locked,
@@ -175,13 +176,13 @@ class Lake:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise LakeError(f"the lake has no {key}", remedy=_REMEDY) from None
 
-    def local_copy(self, key: str, target: Path, sha256: str | None) -> Path:
+    def local_copy(self, key: str, target: Path, sha256: str | None, *, shared: bool = False) -> Path:
         """The object as a file of this machine, which never changes; ``target`` appears whole and right, or not at all.
-
-        Costs no room where both are on one file system.
 
         Args:
             sha256: what a manifest says of the object; None where it says nothing.
+            shared: have it cost no room where both are on one file system. What then damages the object's bytes where
+                they lie damages the copy's too: nothing to be mapped into memory.
 
         Raises:
             LakeError: there is no such object, or it is not what the manifest says.
@@ -192,7 +193,7 @@ class Lake:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
-            link_or_copy(source, draft)
+            link_or_copy(source, draft) if shared else copy_file(source, draft)
             found = sha256 and file_sha256(draft)
             if found != sha256:
                 raise LakeError(f"{key} has the sha256 {found}, its manifest says {sha256}", remedy=_REMEDY)
@@ -215,7 +216,7 @@ class Lake:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for key in keys:
-            self.local_copy(key, folder / key.removeprefix(f"{prefix}/"), None)
+            self.local_copy(key, folder / key.removeprefix(f"{prefix}/"), None, shared=True)
 
     # -- prefixes ------------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,15 @@ def manifest_sha256(folder: Path) -> str:
     return sha256(_read(folder, MANIFEST_FILE))
 
 
+def read(folder: Path) -> ModelManifest:
+    """What the manifest of a model folder says; nothing of it is checked.
+
+    Raises:
+        ModelError: it is missing or malformed; names the folder and where.
+    """
+    return _parsed(folder, _read(folder, MANIFEST_FILE))
+
+
 def verify(folder: Path, use_case: UseCase, expected_manifest_sha256: str | None = None) -> ModelManifest:
     """The manifest of a model folder, after every claim of it was checked. Nothing is unpickled or run.
 
@@ -112,12 +121,7 @@ def verify(folder: Path, use_case: UseCase, expected_manifest_sha256: str | None
             f"{folder / MANIFEST_FILE} has the sha256 {found}, the registry says {expected_manifest_sha256}",
             remedy=REMEDY,
         )
-    try:
-        manifest = ModelManifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ModelError(f"{folder / MANIFEST_FILE} is malformed at {where}: {first['msg']}", remedy=REMEDY) from None
+    manifest = _parsed(folder, content)
     _check_spec(folder, manifest, use_case)
     unlisted = [name for name in REQUIRED_FILES if name not in manifest.files]
     if unlisted:
@@ -142,6 +146,15 @@ def read_file(folder: Path, manifest: ModelManifest, name: str) -> bytes:
             remedy=REMEDY,
         )
     return content
+
+
+def _parsed(folder: Path, content: bytes) -> ModelManifest:
+    try:
+        return ModelManifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ModelError(f"{folder / MANIFEST_FILE} is malformed at {where}: {first['msg']}", remedy=REMEDY) from None
 
 
 def _check_spec(folder: Path, manifest: ModelManifest, use_case: UseCase) -> None:

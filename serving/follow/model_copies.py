@@ -89,7 +89,7 @@ class ModelCopies:
         draft.mkdir()
         try:
             yield draft
-            for path in sorted(draft.rglob("*")):
+            for path in [draft, *draft.rglob("*")]:
                 sync_folder(path) if path.is_dir() else sync_file(path)
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)

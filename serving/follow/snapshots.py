@@ -1,7 +1,7 @@
 """Follows the published snapshot of a use case, in a verified copy that is kept beside the service.
 
-The copy costs no room where the lake lies on the same file system; with it the service needs the lake neither to go on
-nor to start again.
+With the copy the service needs the lake neither to go on nor to start again; and it is the service's own, so that
+nothing that happens to the lake's file reaches what is mapped into memory.
 """
 
 import datetime as dt
@@ -78,7 +78,7 @@ class SnapshotFollower:
             if not self._copy_of(manifest).is_file():
                 raise SnapshotError(f"no copy of snapshot {manifest.snapshot} was kept", remedy=_REMEDY)
             self.newest = self._opened(manifest)
-        except (PlatformError, OSError) as error:
+        except (PlatformError, OSError, ValueError) as error:
             self._refuse(error)
 
     def keep_only(self, manifest: SnapshotManifest | None) -> None:

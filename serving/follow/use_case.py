@@ -7,9 +7,11 @@ assignment: a failure before that leaves what is served as it is, and the reason
 import asyncio
 import contextlib
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -26,15 +28,20 @@ from serving.follow.models import ModelFollower
 from serving.follow.pairing import OpenSnapshot, Pair, fits, model_fits, next_pair
 from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
-from serving.model import ServedModel
+from serving.model import Registration, ServedModel
 from serving.paths import ServingPaths
 from serving.served import Served
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 LAKE_POLL_SECONDS = 0.5
 ROUTING_POLL_SECONDS = 0.5
 REGISTRY_POLL_SECONDS = 2.0
+
+_STEPS_AT_ONCE = 3
+"""Of snapshots, models and routing."""
 
 _MISFIT = "its features are defined or computed otherwise than those of what it would be served with"
 
@@ -83,6 +90,9 @@ class UseCaseFollower:
         # what the registry said is applied before anybody changes or asks it again
         self._asking_registry = asyncio.Lock()
         self._replacing = asyncio.Lock()
+        self._reading_routing = asyncio.Lock()  # what was read last is applied last
+        # no request waits in them, however many there are, and none that waits keeps them from following
+        self._threads = ThreadPoolExecutor(_STEPS_AT_ONCE, thread_name_prefix=f"following-{name}")
         self.tasks = [
             FollowingTask(f"{name} snapshots", self.follow_snapshots, LAKE_POLL_SECONDS),
             FollowingTask(f"{name} models", self.follow_models, REGISTRY_POLL_SECONDS),
@@ -91,21 +101,22 @@ class UseCaseFollower:
 
     async def start_from_last_good(self) -> None:
         """Serve what was served last, as far as it is still fit, until something newer is known."""
-        await asyncio.to_thread(self._load_last_good)
+        await self._in_thread(self._load_last_good)
         await self._serve_what_fits()
 
     def stop(self) -> None:
         """Serve nothing any more; its tasks have ended."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._snapshots.let_go()
         self._board[self._use_case.name] = Served(self._use_case)
 
     async def follow_snapshots(self) -> None:
         """Take in what the lake says now."""
-        await asyncio.to_thread(self._snapshots.poll)
+        await self._in_thread(self._snapshots.poll)
         await self._serve_what_fits()
         served = self._served
         if isinstance(served.store, RedisFirst):
-            await asyncio.to_thread(served.store.try_again)
+            await self._in_thread(served.store.try_again)
         if served.snapshot == self._snapshots.published and served.checked_at != self._snapshots.checked_at:
             self._replace(checked_at=self._snapshots.checked_at)
 
@@ -113,9 +124,7 @@ class UseCaseFollower:
         """Take in what the registry says now; what it cannot say leaves everything as it is."""
         async with self._asking_registry:
             try:
-                self._aliases = await asyncio.to_thread(self._registry.aliases_of, self._use_case.name)
-                for alias, follower in ((CHAMPION, self._champion), (CHALLENGER, self._challenger)):
-                    await asyncio.to_thread(follower.follow, self._aliases.get(alias))
+                await self._in_thread(self._ask_registry)
             except RegistryDown as error:
                 if self.registry_failure is None:
                     logger.warning("the model registry does not answer", extra={"reason": str(error)})
@@ -126,16 +135,17 @@ class UseCaseFollower:
 
     async def follow_routing(self) -> None:
         """Take in who answers, where that changed."""
-        content = self._routing.changed()
-        if content is None:
-            return
-        try:
-            self._replace(routing=Routing.model_validate_json(content) if content else Routing())
-        except ValidationError as error:
-            self._routing_refused = f"the routing is malformed, the one before stays: {error.errors()[0]['msg']}"
-            logger.error("routing not read", extra={"use_case": self._use_case.name, "reason": str(error)})
-        else:
-            self._routing_refused = None
+        async with self._reading_routing:
+            content = await self._in_thread(self._routing.changed)
+            if content is None:
+                return
+            try:
+                self._replace(routing=Routing.model_validate_json(content) if content else Routing())
+            except ValidationError as error:
+                self._routing_refused = f"the routing is malformed, the one before stays: {error.errors()[0]['msg']}"
+                logger.error("routing not read", extra={"use_case": self._use_case.name, "reason": str(error)})
+            else:
+                self._routing_refused = None
 
     async def roll_back(self, version: str | None) -> RolledBack:
         """Make this version the champion; without one, the champion before the last promotion, once.
@@ -148,7 +158,7 @@ class UseCaseFollower:
         """
         async with self._asking_registry:
             before = self._served.champion
-            model = await asyncio.to_thread(self._make_champion, version)
+            model = await self._in_thread(partial(self._make_champion, version))
             self._champion.take(model)
         await self._serve_what_fits()
         if (waits := self._waiting.get(CHAMPION)) is not None:
@@ -157,21 +167,28 @@ class UseCaseFollower:
             )
         return RolledBack(model.version, before.version if before else None)
 
-    def model_of(self, version: str) -> ServedModel:
-        """A version as it is loaded, kept or registered; takes time.
+    def model_of(self, version: str, digest: str | None) -> ServedModel:
+        """A model as it is loaded, kept or registered; takes time.
+
+        Args:
+            digest: of its manifest: a registry that was reset gives a version's number again. None takes any model of
+                that number.
 
         Raises:
             PlatformError: it is to be had no more.
         """
+
+        def is_meant(found: Registration) -> bool:
+            return found.version == version if digest is None else found.manifest_sha256 == digest
+
         served = self._served
         for loaded in (served.champion, served.challenger):
-            if loaded is not None and loaded.version == version:
+            if loaded is not None and is_meant(loaded.registration):
                 return loaded
-        for kept in reversed(self._last_good.read().models):
-            if kept.version == version:
-                with contextlib.suppress(ModelError):
-                    return self._copies.load(kept)
-        return self._copies.fetch(self._registry.version(self._use_case.name, version), self._registry)
+        for kept in filter(is_meant, reversed(self._last_good.read().models)):
+            with contextlib.suppress(ModelError):
+                return self._copies.load(kept)
+        return self._copies.fetch(self._registered(version, digest), self._registry)
 
     def readiness(self, now: float) -> dict[str, Any]:
         """What is served, and all that is not and why."""
@@ -203,6 +220,25 @@ class UseCaseFollower:
     def _replace(self, **changes: Any) -> None:
         self._board[self._use_case.name] = replace(self._served, **changes)
 
+    async def _in_thread(self, step: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, step)
+
+    def _ask_registry(self) -> None:
+        """Have each alias followed, also where one before it gets no answer.
+
+        Raises:
+            RegistryDown: the registry did not answer for one of them.
+        """
+        self._aliases = self._registry.aliases_of(self._use_case.name)
+        down: RegistryDown | None = None
+        for alias, follower in ((CHAMPION, self._champion), (CHALLENGER, self._challenger)):
+            try:
+                follower.follow(self._aliases.get(alias))
+            except RegistryDown as error:
+                down = error
+        if down is not None:
+            raise down
+
     def _load_last_good(self) -> None:
         last = self._last_good.read()
         if last.snapshot is not None:
@@ -231,7 +267,7 @@ class UseCaseFollower:
             }
             if any(getattr(served, name) is not value for name, value in changes.items()):
                 try:
-                    await asyncio.to_thread(self._note, snapshot, champion, challenger)
+                    await self._in_thread(partial(self._note, snapshot, champion, challenger))
                 except OSError as error:
                     self._see_what_waits(f"it cannot be noted that it is served: {error}")
                     return
@@ -287,6 +323,18 @@ class UseCaseFollower:
             model = self._servable(self._registry.version(name, version))
             promote(self._registry, self._use_case, version)
         return model
+
+    def _registered(self, version: str, digest: str | None) -> ModelVersion:
+        name = self._use_case.name
+        if digest is None:
+            return self._registry.version(name, version)
+        found = self._registry.with_digest(name, digest)
+        if found is None:
+            raise ModelError(
+                f"the model that was version {version} of {name} (manifest {digest[:12]}…) is not registered any more",
+                remedy="register it again; its number does not matter",
+            )
+        return found
 
     def _servable(self, registered: ModelVersion) -> ServedModel:
         name = self._use_case.name

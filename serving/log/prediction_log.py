@@ -45,6 +45,11 @@ class PredictionLog:
         return self._queue.dropped
 
     @property
+    def died(self) -> bool:
+        """Whether nobody brings records to disk any more, though nobody stopped it."""
+        return self._writer.died
+
+    @property
     def failure(self) -> str | None:
         """What does not work now, in words; None where all does."""
         return self._writer.failure

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_platform.use_case.spec import UseCase
-from serving.log.schema import record_schema
+from serving.log.schema import MODEL_SHA256, record_schema
 
 Record = dict[str, Any]
 UNFIT = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, pa.ArrowException)
 """What making a row of a record raises, where the record does not fit."""
-MEMBERS = frozenset(record_schema(pa.string(), []).names)
+MEMBERS = frozenset(record_schema(pa.string(), []).names) - {MODEL_SHA256}
+"""What every record has."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _PARSERS: dict[str, tuple[Callable[[Any], int | float], ...]] = {"int": (int, float), "double": (float,)}
 
@@ -34,7 +35,7 @@ def declared_rows(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
     for record in records:
         if not record["features"].keys() <= names:
             raise ValueError("a record has features that the schema does not have")
-    arrays = [_column([record[field.name] for record in records], field) for field in schema]
+    arrays = [_column(_values(records, field.name), field) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -48,7 +49,7 @@ def inferred_rows(records: Sequence[Record]) -> pa.Table:
     members = [(field.name, _narrowest(features.field(field.name))) for field in features.type]
     valued = [(name, kind) for name, kind in members if not pa.types.is_null(kind)]
     schema = record_schema(_id_type([record["id"] for record in records]), valued)
-    arrays = [_column([record[field.name] for record in records], field) for field in schema]
+    arrays = [_column(_values(records, field.name), field) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -89,6 +90,10 @@ def _narrowest(values: pa.Array) -> pa.DataType:
         return values.type
     bounds = pc.min_max(values).as_py()
     return pa.int32() if -(2**31) <= bounds["min"] <= bounds["max"] < 2**31 else pa.int64()
+
+
+def _values(records: Sequence[Record], member: str) -> list[Any]:
+    return [record.get(member) if member == MODEL_SHA256 else record[member] for record in records]
 
 
 def _column(values: list[Any], field: pa.Field) -> pa.Array:

@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
 
+MODEL_SHA256 = "model_sha256"
+"""The digest of the manifest of the model that answered: null in records of before there was this column."""
+
 _HIVE_TYPES: dict[pa.DataType, str] = {
     **{ARROW_TYPES[kind]: name for kind, name in HIVE_TYPES.items()},
     pa.timestamp("us", tz="UTC"): "TIMESTAMP",
@@ -42,6 +45,7 @@ def record_schema(id_type: pa.DataType, features: Iterable[tuple[str, pa.DataTyp
             ("snapshot", pa.string()),
             ("variant", pa.string()),
             ("served", pa.bool_()),
+            (MODEL_SHA256, pa.string()),
         ]
     )
 

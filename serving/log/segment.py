@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops_platform.files import sync_folder
+from mlops_platform.files import make_folder, sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Segment:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.opened_at = time.monotonic()
         self._path, self._descriptor = _locked_file(folder)
         self._size = 0

@@ -129,7 +129,7 @@ class PredictionTable:
         """Have a file in a new folder as well; where the lake's storage allows, it takes its room once."""
         name = file.rpartition("/")[2]
         with self._lake.scratch() as scratch:
-            self._lake.add(f"{folder}/{name}", self._lake.local_copy(file, scratch / name, None))
+            self._lake.add(f"{folder}/{name}", self._lake.local_copy(file, scratch / name, None, shared=True))
 
     def remove_old_folders(self) -> None:
         """Remove the folders that no query can still be reading."""

@@ -31,9 +31,16 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
     @property
+    def died(self) -> bool:
+        """Whether the thread has ended though nobody stopped it."""
+        return self._thread.ident is not None and self._give_up_at is None and not self._thread.is_alive()
+
+    @property
     def failure(self) -> str | None:
         """What does not work now, in words; None where all does."""
         failures = list(self._failures.values())
+        if self.died:
+            failures.append("the thread that writes the prediction log has ended; restart the service")
         if self._publisher is not None and self._publisher.failure is not None:
             failures.append(self._publisher.failure)
         return "; ".join(failures) or None

@@ -278,6 +278,7 @@ def _line(
         "score": answer.probability,
         "label": answer.label,
         "model_version": answer.model.version,
+        "model_sha256": answer.model.registration.manifest_sha256,
         "snapshot": occasion.snapshot,
         "variant": answer.variant,
         "served": answered,

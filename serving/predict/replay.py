@@ -1,17 +1,14 @@
 """Gives a logged answer again, from the snapshot and the model that gave it."""
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
-from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.protocol import FeatureRow
+from mlops_platform.online_store.published import published_store
 from serving.model import ServedModel
 from serving.predict.scoring import DECIMALS
 from serving.problems import Problem
@@ -26,23 +23,19 @@ class Replay:
 
     Args:
         served: what is served now, by use case.
-        model_of: the model of a use case and a version, or a PlatformError; takes time.
-        scratch: a folder for copies of snapshots that are served no more.
+        model_of: the model of a use case, a version and the digest of its manifest, or a PlatformError; takes time. Of
+            records of before they had the digest it is None, and the version alone tells.
     """
 
     def __init__(
         self,
         served: Mapping[str, Served],
         lake: Lake,
-        model_of: Callable[[str, str], ServedModel],
-        scratch: Path,
+        model_of: Callable[[str, str, str | None], ServedModel],
     ) -> None:
         self._served = served
         self._lake = lake
         self._model_of = model_of
-        self._scratch = scratch
-        # a file can be open only once in a process
-        self._old_stores = asyncio.Lock()
 
     async def answer(self, request_id: str, records: Sequence[Record]) -> dict[str, Any]:
         """The records of one request, each with its answer beside what the stored snapshot and model say now.
@@ -59,10 +52,10 @@ class Replay:
         return {"request_id": request_id, "answers": answers}
 
     async def _again(self, record: Record, row: FeatureRow | None) -> dict[str, Any]:
-        name, version = record["use_case"], record["model_version"]
+        name, version, digest = record["use_case"], record["model_version"], record.get("model_sha256")
         features, source = (record["features"], "log") if row is None else (row.features, "snapshot")
         try:
-            model = await asyncio.to_thread(self._model_of, name, version)
+            model = await asyncio.to_thread(self._model_of, name, version, digest)
         except PlatformError as error:
             raise Problem(409, "replay-impossible", f"version {version} of {name}: {error}") from None
         probability = round((await asyncio.to_thread(model.scorer.probabilities, [features]))[0], DECIMALS)
@@ -91,21 +84,15 @@ class Replay:
             return [None] * len(records)
         if store is not None and store.snapshot == snapshot:
             return _look_up(store, ids)
-        async with self._old_stores:
-            return await asyncio.to_thread(self._old_rows, use_case, snapshot, ids)
+        return await asyncio.to_thread(self._old_rows, use_case, snapshot, ids)
 
     def _old_rows(self, use_case: str, snapshot: str, ids: Sequence[str | None]) -> list[FeatureRow | None]:
         """From a snapshot that is kept but no longer served."""
-        copy = self._scratch / f"replay-{os.getpid()}.lmdb"
         try:
-            manifest = Snapshots(self._lake, use_case).get(snapshot)
-            self._lake.local_copy(manifest.online_path, copy, manifest.online_sha256)
-            with contextlib.closing(EmbeddedStore(copy, snapshot)) as store:
+            with published_store(self._lake, Snapshots(self._lake, use_case).get(snapshot)) as store:
                 return _look_up(store, ids)
         except PlatformError:
             return [None] * len(ids)
-        finally:
-            copy.unlink(missing_ok=True)
 
 
 def _look_up(store: ServedStore, ids: Sequence[str | None]) -> list[FeatureRow | None]:

@@ -16,6 +16,9 @@ from mlops_platform.use_case.spec import UseCase
 from serving.api.gate import Service, create_app
 from tests.serving.installation import fit, keep_model, publish_snapshot, write_model
 
+ADMIN = {"authorization": "Bearer an admin token"}
+"""Shows the admin token of ``settings``."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -104,7 +107,7 @@ def serve() -> Serve:
         transport = httpx.ASGITransport(service)
         async with (
             service.running(),
-            httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
             yield client, service
 

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
-from tests.serving.conftest import Serve, Trained
+from tests.serving.conftest import ADMIN, Serve, Trained
 from tests.serving.installation import ROWS, THRESHOLD, publish_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -237,6 +237,6 @@ async def test_old_features_are_marked_stale(
     async with serve(installation) as (client, _):
         prediction = (await client.get("/predict/5008804")).json()
         features = await client.get("/features/5008804")
-        ready = await client.get("/readyz")
+        ready = await client.get("/readyz", headers=ADMIN)
     assert (prediction["stale"], features.headers["x-stale"]) == (True, "true")
     assert (ready.status_code, ready.json()["use_cases"]["credit_risk"]["stale"]) == (200, True)

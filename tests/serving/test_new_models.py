@@ -25,7 +25,7 @@ from serving.follow.last_good import LastGood
 from serving.paths import serving_paths
 from tests.mlflow_server import mlflow_server
 from tests.processes import free_port, wait_until
-from tests.serving.conftest import Mlops, Serve, Trained
+from tests.serving.conftest import ADMIN, Mlops, Serve, Trained
 from tests.serving.installation import ROWS, publish_snapshot, write_model
 from tests.serving.processes import Registry, service_process
 from tests.serving.test_lookups_and_predictions import expected_probability
@@ -34,7 +34,6 @@ from tests.serving.test_lookups_and_predictions import expected_probability
 pytestmark = pytest.mark.timeout(600)
 
 ENTITY = "5008804"
-ADMIN = {"authorization": "Bearer an admin token"}
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +192,7 @@ async def test_a_damaged_version_is_refused_and_the_reason_shows(
         registry.point("credit_risk", "champion", "2")
         await service.runtime.followers["credit_risk"].follow_models()
         answer = (await client.get(f"/predict/{ENTITY}")).json()
-        ready = await client.get("/readyz")
+        ready = await client.get("/readyz", headers=ADMIN)
         rollback = await client.post("/admin/credit_risk/rollback", headers=ADMIN, json={"version": "2"})
     assert answer["model_version"] == "1"
     state = ready.json()["use_cases"]["credit_risk"]
@@ -214,7 +213,7 @@ async def test_a_restart_without_registry_and_lake_starts_from_the_last_good_cop
     shutil.rmtree(connected.lake_root)
     async with serve(connected.model_copy(update={"mlflow_port": 1})) as (client, _):
         after = (await client.get(f"/predict/{ENTITY}")).json()
-        ready = (await client.get("/readyz")).json()
+        ready = (await client.get("/readyz", headers=ADMIN)).json()
     assert before.pop("request_id") != after.pop("request_id")
     assert after == before
     assert (ready["status"], ready["registry"]["reachable"]) == ("ready", False)
@@ -226,7 +225,7 @@ async def test_a_copy_that_was_tampered_with_is_not_started_from(serve: Serve, i
     model.write_bytes(model.read_bytes() + b" ")
     async with serve(installation) as (client, _):
         answer = await client.get(f"/predict/{ENTITY}")
-        ready = (await client.get("/readyz")).json()
+        ready = (await client.get("/readyz", headers=ADMIN)).json()
     assert answer.status_code == 503
     assert "model.onnx has the sha256" in ready["use_cases"]["credit_risk"]["model_refused"]
 
@@ -288,7 +287,7 @@ async def answering(client: httpx.AsyncClient) -> str:
 
 
 async def model_refused(client: httpx.AsyncClient) -> str | None:
-    found: str | None = (await client.get("/readyz")).json()["use_cases"]["credit_risk"]["model_refused"]
+    found: str | None = (await client.get("/readyz", headers=ADMIN)).json()["use_cases"]["credit_risk"]["model_refused"]
     return found
 
 

@@ -17,7 +17,7 @@ from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from tests.processes import wait_until
 from tests.redis_server import PASSWORD, RedisServer, redis_server
-from tests.serving.conftest import Serve, Trained
+from tests.serving.conftest import ADMIN, Serve, Trained
 from tests.serving.installation import ROWS, keep_model, publish_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +66,7 @@ async def features(client: httpx.AsyncClient) -> str:
 
 
 async def refused(client: httpx.AsyncClient) -> str | None:
-    ready = await client.get("/readyz")
+    ready = await client.get("/readyz", headers=ADMIN)
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     found: str | None = ready.json()["use_cases"]["credit_risk"]["redis_refused"]
     return found

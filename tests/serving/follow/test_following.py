@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from serving.api.gate import Service
 from serving.follow import task
 from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
+from serving.paths import serving_paths
 from tests.processes import wait_until
-from tests.serving.conftest import Serve, Trained
+from tests.serving.conftest import ADMIN, Serve, Trained
 from tests.serving.installation import keep_model, publish_snapshot, write_model
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +34,7 @@ PATIENCE_SECONDS = 30
 
 
 async def state(client: httpx.AsyncClient, use_case: str = "credit_risk") -> dict[str, Any]:
-    found: dict[str, Any] = (await client.get("/readyz")).json()["use_cases"][use_case]
+    found: dict[str, Any] = (await client.get("/readyz", headers=ADMIN)).json()["use_cases"][use_case]
     return found
 
 
@@ -240,13 +243,52 @@ async def test_a_copy_that_was_changed_is_taken_from_the_lake_again(
         before = (await client.get(f"/predict/{ENTITY}")).json()
     (copy,) = (installation.state_dir / "serving" / "snapshots" / "credit_risk").glob("*.lmdb")
     content = copy.read_bytes()
-    copy.unlink()  # the lake's file is the same one
-    copy.write_bytes(content)
     damage(copy)
     async with serve(installation) as (client, _):
         after = (await client.get(f"/predict/{ENTITY}")).json()
     assert copy.read_bytes() == content
     assert after["probability"] == before["probability"]
+
+
+async def test_what_happens_to_the_file_in_the_lake_does_not_reach_what_is_served(
+    serve: Serve, installation: PlatformSettings
+) -> None:
+    (stored,) = (installation.lake_root / "online" / "credit_risk").rglob("*.lmdb")
+    async with serve(installation) as (client, _):
+        before = (await client.get(f"/predict/{ENTITY}")).json()
+        with stored.open("r+b") as file:
+            file.truncate(0)  # a page that is gone ends the process that has it mapped (SIGBUS)
+        after = (await client.get(f"/predict/{ENTITY}")).json()
+    assert (after["probability"], after["snapshot"]) == (before["probability"], "first")
+
+
+async def test_a_note_that_leads_out_of_its_folder_is_refused_and_the_lake_is_followed(
+    serve: Serve, installation: PlatformSettings
+) -> None:
+    async with serve(installation):
+        pass
+    note = serving_paths(installation).last_good("credit_risk")
+    last = json.loads(note.read_text())
+    last["snapshot"]["attempt"] = "attempt\0"
+    note.write_text(json.dumps(last))
+    async with serve(installation) as (client, service):
+        await eventually(lambda: service.runtime.served["credit_risk"].snapshot_id == "first", "it is served")
+        assert (await client.get(f"/predict/{ENTITY}")).status_code == 200
+
+
+async def test_what_is_followed_goes_on_while_every_thread_of_requests_is_busy(
+    serve: Serve, installation: PlatformSettings, credit_risk: UseCase
+) -> None:
+    over = threading.Event()
+    async with serve(installation) as (_, service), asyncio.timeout(30):
+        busy = [asyncio.create_task(asyncio.to_thread(over.wait)) for _ in range(100)]
+        try:
+            publish_snapshot(installation, credit_risk, "second")
+            while service.runtime.served["credit_risk"].snapshot_id != "second":
+                await asyncio.sleep(0.01)
+        finally:
+            over.set()
+            await asyncio.gather(*busy)
 
 
 def damage(file: Path) -> None:

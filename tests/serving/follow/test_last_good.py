@@ -11,7 +11,7 @@ from serving.follow.last_good import LastGood, LastGoodFile
 from serving.model import Registration
 from serving.paths import serving_paths
 from tests.older_state import unpack_older_state
-from tests.serving.conftest import Serve
+from tests.serving.conftest import ADMIN, Serve
 
 
 def registration(version: str, digest: str) -> Registration:
@@ -71,13 +71,15 @@ def test_a_note_that_cannot_be_read_is_none(file: LastGoodFile, tmp_path: Path) 
 async def test_the_state_of_an_older_platform_is_served_on(serve: Serve, tmp_path: Path, lake: str) -> None:
     """As commit 3057a11 left it: copies by version number, and three files that say which were good."""
     unpack_older_state(tmp_path, "var/serving/", "var/lake/features/", "var/lake/online/")
-    settings = PlatformSettings(state_dir=tmp_path / "var", mlflow_port=1, hiveserver2_port=1)
+    settings = PlatformSettings(
+        state_dir=tmp_path / "var", mlflow_port=1, hiveserver2_port=1, serving_admin_token="an admin token"
+    )
     if lake == "gone":
         shutil.rmtree(settings.lake_root)
     for _ in range(2):  # as it was left, and as this platform notes it
         async with serve(settings) as (client, _):
             answer = (await client.get("/predict/5008804")).json()
-            state = (await client.get("/readyz")).json()["use_cases"]["credit_risk"]
+            state = (await client.get("/readyz", headers=ADMIN)).json()["use_cases"]["credit_risk"]
         assert (answer["model_version"], answer["probability"]) == ("2", pytest.approx(0.005846638839, abs=1e-12))
         assert (state["status"], state["model_refused"], state["snapshot_refused"]) == ("ready", None, None)
     noted = LastGood.model_validate_json(serving_paths(settings).last_good("credit_risk").read_bytes())

@@ -68,4 +68,5 @@ def record_of(use_case: UseCase, request_id: str, **features: Any) -> dict[str, 
         "snapshot": "first",
         "variant": "champion",
         "served": True,
+        "model_sha256": "ab" * 32,
     }

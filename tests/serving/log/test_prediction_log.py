@@ -27,7 +27,7 @@ from serving.log.segment import Segment, close_abandoned, read_lines
 from serving.paths import serving_paths
 from serving.problems import Problem
 from tests.processes import free_port, wait_until
-from tests.serving.conftest import Serve
+from tests.serving.conftest import ADMIN, Serve
 from tests.serving.log.disk import files_limited_to
 from tests.serving.processes import service_process
 
@@ -109,7 +109,7 @@ async def test_a_full_disk_leaves_no_request_waiting_for_its_record(
         with files_limited_to(10):
             answers = [await client.get("/predict/5008804") for _ in range(2)]
             await until(lambda: service.runtime.log.failure, "the failure is told")
-            ready = (await client.get("/readyz")).json()["prediction_log"]
+            ready = (await client.get("/readyz", headers=ADMIN)).json()["prediction_log"]
         assert [answer.status_code for answer in answers] == [status, status]
         assert ready == {"queued": 0, "dropped": dropped, "failure": f"cannot write to {log}: File too large"}
         recorded = (await client.get("/predict/5008804")).json()["request_id"]

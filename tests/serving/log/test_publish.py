@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from mlops_platform.files import write_text
 from mlops_platform.lake.lake import Lake
+from mlops_platform.models.manifest import manifest_sha256
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import Feature, UseCase
 from serving.log.publish import Publication
@@ -18,14 +19,14 @@ from serving.log.schema import declared_schema
 from serving.log.search import find
 from serving.log.table import PredictionTable, create_table, move_table
 from tests.processes import wait_until
-from tests.serving.conftest import Serve
+from tests.serving.conftest import Serve, Trained
 from tests.serving.installation import ROWS
 from tests.serving.log.disk import files_limited_to
 from tests.serving.log.installed import InstalledLog, record_of
 
 
 @pytest.mark.anyio
-async def test_a_published_file_has_every_column_typed(serve: Serve, log: InstalledLog) -> None:
+async def test_a_published_file_has_every_column_typed(serve: Serve, log: InstalledLog, forest: Trained) -> None:
     async with serve(log.settings) as (client, _):
         answered = (await client.get("/predict/5008805")).json()
         batch = (await client.post("/predict", json={"rows": [dict(ROWS[0].features)]})).json()
@@ -46,6 +47,7 @@ async def test_a_published_file_has_every_column_typed(serve: Serve, log: Instal
             "snapshot": "first",
             "variant": "champion",
             "served": True,
+            "model_sha256": manifest_sha256(forest.folder),
         },
         {
             "request_id": batch["request_id"],
@@ -60,6 +62,7 @@ async def test_a_published_file_has_every_column_typed(serve: Serve, log: Instal
             "snapshot": "first",
             "variant": "champion",
             "served": True,
+            "model_sha256": manifest_sha256(forest.folder),
         },
     ]
     assert log.publish() == Publication(segments=0, complete=False)
@@ -331,6 +334,18 @@ def test_a_use_case_that_is_gone_is_published_and_found(
     assert [record["use_case"] for record in find(log.settings, "of old")] == ["gone"]
 
 
+def test_a_record_of_before_models_were_told_by_their_digest_is_published_and_found(
+    log: InstalledLog, credit_risk: UseCase
+) -> None:
+    now, before = record_of(credit_risk, "now"), record_of(credit_risk, "before")
+    del before["model_sha256"]
+    log.close_segment("1-a", before, now)
+    assert [one.get("model_sha256") for one in find(log.settings, "before")] == [None]
+    assert log.publish().segments == 1
+    found = [find(log.settings, request)[0] for request in ("before", "now")]
+    assert found == [{**before, "model_sha256": None}, now]
+
+
 def test_the_table_is_derived_from_its_files(credit_risk: UseCase, tmp_path: Path) -> None:
     table = PredictionTable(Lake(tmp_path), "credit_risk")
     location = f"file://{tmp_path}/predictions/credit_risk/online"
@@ -342,7 +357,8 @@ def test_the_table_is_derived_from_its_files(credit_risk: UseCase, tmp_path: Pat
             "`use_case` STRING, `id` BIGINT, `feature_date` DATE, `features` STRUCT<`age`: INT, "
             "`years_on_the_job`: INT, "
             "`nb_previous_loans`: INT, `avg_amount_loans_previous`: DOUBLE, `flag_own_car`: INT>, `score` DOUBLE, "
-            "`label` INT, `model_version` STRING, `snapshot` STRING, `variant` STRING, `served` BOOLEAN)\n"
+            "`label` INT, `model_version` STRING, `snapshot` STRING, `variant` STRING, `served` BOOLEAN, "
+            "`model_sha256` STRING)\n"
             f"STORED AS PARQUET\nLOCATION '{location}'"
         ),
     ]

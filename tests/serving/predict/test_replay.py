@@ -1,6 +1,6 @@
 """Answers that are given again, from what is kept of the time."""
 
-from pathlib import Path
+import shutil
 from typing import Any
 
 import pytest
@@ -8,8 +8,8 @@ import pytest
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from serving.paths import serving_paths
-from tests.serving.conftest import Serve
-from tests.serving.installation import ROWS, publish_snapshot
+from tests.serving.conftest import Serve, Trained
+from tests.serving.installation import ROWS, keep_model, publish_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -40,8 +40,18 @@ async def test_a_request_is_replayed_from_a_snapshot_that_is_served_no_more(
     ]
     assert [tuple(one[name] for name in members) for one in of_rows] == [(0, None, "first", "log", True)]
     assert of_ids[1]["replayed"]["probability"] == given["predictions"][2]["probability"]
-    assert left_behind(serving_paths(settings).root) == []
 
 
-def left_behind(folder: Path) -> list[Path]:
-    return list(folder.glob("replay-*"))
+async def test_a_record_of_another_model_of_the_same_number_is_not_replayed_by_it(
+    serve: Serve, installation: PlatformSettings, regression: Trained
+) -> None:
+    settings = installation.model_copy(update={"serving_log_bound_seconds": 0.0})
+    async with serve(settings) as (client, _):
+        asked = (await client.get("/predict/5008804")).json()["request_id"]
+    shutil.rmtree(serving_paths(settings).models("credit_risk"))
+    serving_paths(settings).last_good("credit_risk").unlink()
+    keep_model(settings, "credit_risk", "1", regression.folder, alias="champion")  # as after a reset of the registry
+    async with serve(settings) as (client, _):
+        assert (await client.get("/predict/5008804")).json()["model_version"] == "1"
+        answer = await client.get(f"/admin/replay/{asked}", headers=ADMIN)
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:mlops:problem:replay-impossible")
