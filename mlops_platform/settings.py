@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mlops_platform.errors import PlatformError
@@ -99,6 +99,12 @@ class PlatformSettings(BaseSettings):
     serving_workers: Annotated[int, Field(ge=1, le=64)] = 1
     # Unset: a key is asked for as soon as the service is bound to anything but loopback.
     serving_require_api_key: bool | None = None
+    # In a container whose port is published on its machine's loopback alone: who comes through the container's gateway
+    # is on that machine, and needs no key, unless keys are required of everyone above.
+    serving_keyless_gateway: bool = False
+    # Further names that the service may be asked by (the header Host), separated by commas; * takes any. The names of
+    # loopback and the service's host above are always taken.
+    serving_allowed_hosts: str = ""
     serving_batch_limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     # A prediction's record is on disk at most this many seconds after its answer; 0 is before its answer.
     serving_log_bound_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
@@ -112,7 +118,18 @@ class PlatformSettings(BaseSettings):
     airflow_jwt_secret: SecretStr | None = None
     airflow_api_secret_key: SecretStr | None = None
     jupyter_token: SecretStr | None = None
+    # Keys of the prediction service that need no file: one that administers it, and one that reads.
     serving_admin_token: SecretStr | None = None
+    serving_read_token: SecretStr | None = None
+
+    @field_validator("serving_log_queue")
+    @classmethod
+    def _has_room_for_a_batch(cls, queue: int, others: ValidationInfo) -> int:
+        """A batch and its shadow are recorded together or refused together."""
+        batch = others.data.get("serving_batch_limit", 0)
+        if queue < 2 * batch:
+            raise ValueError(f"expected at least {2 * batch}, twice MLOPS_SERVING_BATCH_LIMIT")
+        return queue
 
     @property
     def public(self) -> "PlatformSettings":

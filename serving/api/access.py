@@ -3,12 +3,16 @@
 The gate asks this for each request, and the API's document says of each route what is said here.
 """
 
-from serving.api.keys import ApiKeys, Scope
+from collections.abc import Iterator, Sequence
+
+from serving.api.keys import ApiKeys, Caller, Scope
 from serving.problems import Problem
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready"})
 METRICS_PATH = "/metrics"
 ADMIN_PREFIX = "/admin/"
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 _BEARER = b"bearer "
 
@@ -25,9 +29,21 @@ def for_operators(path: str) -> bool:
     return path in HEALTH_PATHS or path == METRICS_PATH or path.startswith(ADMIN_PREFIX)
 
 
-def require_key(keys: ApiKeys, scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
-    """Raises a 401 for a caller without one of our keys, a 403 for one whose key is not of the scope admin."""
-    caller = keys.caller(_key(headers))
+def identify(keys: ApiKeys, headers: Headers, asked_for: Scope | None) -> Caller | None:
+    """Who asks: of several keys that are shown, the one that may do most counts.
+
+    None for a caller without one of our keys, where none is asked for.
+
+    Raises:
+        Problem: 401 for a caller without one of our keys, 403 for one whose keys are not of the scope asked for.
+    """
+    caller = None
+    for key in _shown(headers):
+        found = keys.caller(key)
+        if found is not None and (caller is None or found.scope == "admin"):
+            caller = found
+    if asked_for is None:
+        return caller
     if caller is None:
         raise Problem(
             401,
@@ -35,14 +51,14 @@ def require_key(keys: ApiKeys, scope: Scope, headers: list[tuple[bytes, bytes]])
             "give an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
             headers={"www-authenticate": "Bearer"},
         )
-    if scope == "admin" and caller.scope != "admin":
+    if asked_for == "admin" and caller.scope != "admin":
         raise Problem(403, "admin-required", "this takes a key of the scope admin")
+    return caller
 
 
-def _key(headers: list[tuple[bytes, bytes]]) -> str | None:
+def _shown(headers: Headers) -> Iterator[bytes]:
     for name, value in headers:
         if name == b"x-api-key":
-            return value.decode("latin-1")
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].decode("latin-1").strip()
-    return None
+            yield value.strip()
+        elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
+            yield value[len(_BEARER) :].strip()

@@ -1,8 +1,9 @@
 """The ASGI application: a gate in front of the FastAPI routes, and the hot routes answered in the gate.
 
-The gate names the request, checks the key, bounds the body and has requests take turns. It counts every answer and is
-the last resort of those that fail: whatever happens, the caller gets a problem document, or a broken connection where
-half of another answer is out already.
+The gate names the request, checks by which name and with which key it is asked, bounds the body and has requests take
+turns. A caller without a right to an answer is refused first, and is no load that others are refused for. Every answer
+is counted, and of those that fail the gate is the last resort: whatever happens, the caller gets a problem document, or
+a broken connection where half of another answer is out already.
 """
 
 import asyncio
@@ -16,16 +17,19 @@ from starlette.types import Receive, Scope, Send
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import all_use_cases
 from mlops_platform.use_case.spec import UseCase
-from serving.api.access import for_operators, require_key, scope_asked_for
+from serving.api.access import for_operators, identify, scope_asked_for
 from serving.api.errors import problem_of
+from serving.api.gateway import keyless_address
+from serving.api.hosts import AllowedHosts
 from serving.api.hot import HotRoutes
-from serving.api.keys import ApiKeys
-from serving.api.overload import Overload, too_much
+from serving.api.keys import LOOK_SECONDS, ApiKeys
+from serving.api.overload import Overload
 from serving.api.protocols.sagemaker import LARGEST_INVOCATION_BYTES, is_invocation
 from serving.api.reply import Reply
 from serving.api.request_body import given_again, read_body
 from serving.api.routes import build_api
 from serving.api.segments import match_by_segments
+from serving.follow.task import FollowingTask
 from serving.problems import Problem
 from serving.runtime import Runtime
 
@@ -44,20 +48,24 @@ class Service:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.keys = ApiKeys(runtime.settings, runtime.paths.api_keys)
+        self.hosts = AllowedHosts(runtime.settings)
+        self._keyless = keyless_address(runtime.settings)
         self.overload = Overload()
-        self.api = build_api(runtime, keys_required=self.keys.required, lifespan=lambda _: self.running())
+        self.api = build_api(runtime, self.keys, lifespan=lambda _: self.running())
         self._hot = HotRoutes(runtime)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While this lasts requests can be answered."""
         async with self.runtime.running():
-            beat = asyncio.create_task(self.overload.watch())
+            keys = FollowingTask("API keys", self.keys.follow, LOOK_SECONDS)
+            tasks = [asyncio.create_task(self.overload.watch()), asyncio.create_task(keys.run())]
             try:
                 yield
             finally:
-                beat.cancel()
-                await asyncio.gather(beat, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,21 +74,22 @@ class Service:
         started = time.perf_counter()
         request_id = self.runtime.next_request_id()
         hot, entity_id = self._hot.match(scope)
-        reply: Reply | None = None  # the hot routes do without
+        # the hot routes do without
+        reply = None if hot else Reply(send, request_id, head_only=scope["method"] == "HEAD")
         route, status = _REFUSED, 500
         try:
-            if hot is None:
-                reply = Reply(send, request_id, head_only=scope["method"] == "HEAD")
-                await self._ask_framework(scope, receive, reply)
-                route, status = _route(scope, _UNMATCHED), reply.status
-            else:
-                self._admit(operators=False)
-                if self.keys.required:
-                    require_key(self.keys, "read", scope["headers"])
+            self.hosts.check(scope)
+            if hot:
+                if self._asks_for_keys(scope):
+                    identify(self.keys, scope["headers"], "read")
+                self.overload.admit()
                 headers, body = await hot.answer(entity_id, request_id)
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
                 route, status = hot.path, 200
+            elif reply:
+                await self._ask_framework(scope, receive, reply)
+                route, status = _route(scope, _UNMATCHED), reply.status
         except Problem as problem:
             route, status = _route(scope, _REFUSED), problem.status
             await (reply or Reply(send, request_id)).send_problem(problem_of(problem, scope["path"]))
@@ -90,12 +99,8 @@ class Service:
         finally:
             self.runtime.metrics.answered(route, status, time.perf_counter() - started)
 
-    def _admit(self, *, operators: bool) -> None:
-        """Raises a 503 under overload."""
-        if not operators:
-            self.overload.arrive()
-            if self.overload.shedding:
-                raise too_much()
+    def _asks_for_keys(self, scope: Scope) -> bool:
+        return self.keys.required and (self._keyless is None or scope["client"][0] != self._keyless)
 
     async def _ask_framework(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         """Have the framework answer.
@@ -104,14 +109,14 @@ class Service:
             Problem: it was refused before the framework had it, or took too long.
         """
         match_by_segments(scope)
+        asked_for = scope_asked_for(scope["path"], keys_required=self._asks_for_keys(scope))
+        caller = identify(self.keys, scope["headers"], asked_for)
         operators = for_operators(scope["path"])
-        self._admit(operators=operators)
-        asked_for = scope_asked_for(scope["path"], keys_required=self.keys.required)
-        if asked_for is not None:
-            require_key(self.keys, asked_for, scope["headers"])
+        if not operators:
+            self.overload.admit()
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
-        scope.setdefault("state", {})["request_id"] = reply.request_id
+        scope.setdefault("state", {}).update(request_id=reply.request_id, caller=caller)
         if operators:
             turn: contextlib.AbstractAsyncContextManager[None] = contextlib.nullcontext()
         else:

@@ -28,7 +28,8 @@ class Overload:
 
     def __init__(self) -> None:
         self.shedding = False
-        self._arrived = 0
+        self.arrived = 0
+        """Requests since the last beat."""
         self._turns = asyncio.Semaphore(TURNS_AT_ONCE)
         self._waiting = 0
         self._last_end = 0.0
@@ -41,12 +42,18 @@ class Overload:
             due = time.monotonic() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             late = time.monotonic() - due
-            many, self._arrived = self._arrived > TURNS_AT_ONCE, 0
+            many, self.arrived = self.arrived > TURNS_AT_ONCE, 0
             self.shedding = many and late > (IN_TIME_SECONDS if self.shedding else LATE_SECONDS)
 
-    def arrive(self) -> None:
-        """A request is there, whatever becomes of it; operators' do not count."""
-        self._arrived += 1
+    def admit(self) -> None:
+        """Count a request that may be answered. Operators' do not count, nor those of callers without a right to ask.
+
+        Raises:
+            Problem: 503 while new requests are refused.
+        """
+        self.arrived += 1
+        if self.shedding:
+            raise too_much()
 
     def refuse_hopeless(self) -> None:
         """Raises a 503 where a new request would have to wait too long for its turn, as turns go at present."""

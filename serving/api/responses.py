@@ -6,11 +6,19 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
+from serving.api.keys import Caller
+
 JSON = "application/json"
 
 
 def request_id_of(request: Request) -> str:
     return str(request.scope["state"]["request_id"])
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Who asks, where one of our keys was shown."""
+    caller: Caller | None = request.scope["state"]["caller"]
+    return caller
 
 
 def json_bytes(body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:

@@ -19,10 +19,12 @@ from serving.api import lookups
 from serving.api.admin import admin_routes
 from serving.api.document import NOT_READY, UNKNOWN, complete
 from serving.api.errors import answer_errors
+from serving.api.keys import ApiKeys
 from serving.api.model_card import model_card
 from serving.api.protocols.kserve import kserve_routes
 from serving.api.protocols.sagemaker import sagemaker_routes
-from serving.api.responses import json_bytes, json_response, request_id_of
+from serving.api.readiness import without_reasons
+from serving.api.responses import caller_of, json_bytes, json_response, request_id_of
 from serving.api.schemas import ModelCard, Schemas
 from serving.follow.pairing import fits
 from serving.predict import explain as explaining
@@ -43,7 +45,7 @@ Source = Annotated[
 
 
 def build_api(
-    runtime: Runtime, *, keys_required: bool, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
+    runtime: Runtime, keys: ApiKeys, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]
 ) -> FastAPI:
     """The FastAPI application behind the gate, which asks for the keys that the document says are required."""
     api = FastAPIOffline(
@@ -56,7 +58,7 @@ def build_api(
         redirect_slashes=False,
     )
     answer_errors(api)
-    api.include_router(_health(runtime))
+    api.include_router(_health(runtime, keys))
     api.include_router(admin_routes(runtime))
     limit = runtime.settings.serving_batch_limit
     schemas = {name: Schemas(use_case, limit) for name, use_case in runtime.use_cases.items()}
@@ -67,7 +69,7 @@ def build_api(
         if name == runtime.settings.serving_default_use_case:
             api.include_router(routes.short())
         api.include_router(routes.versioned())
-    complete(api.openapi(), keys_required=keys_required)
+    complete(api.openapi(), keys_required=keys.required)
     return api
 
 
@@ -230,7 +232,7 @@ class UseCaseRoutes:
         return Asked(entity_id, day, row.features), snapshot
 
 
-def _health(runtime: Runtime) -> APIRouter:
+def _health(runtime: Runtime, keys: ApiKeys) -> APIRouter:
     router = APIRouter(tags=["Health"])
 
     @router.get("/healthz", summary="The process answers")
@@ -239,15 +241,19 @@ def _health(runtime: Runtime) -> APIRouter:
 
     @router.get(
         "/readyz",
-        summary="What can be answered, from which snapshots and models, and what was refused",
+        summary="Which use cases can be answered, and what is not well",
+        description="With a key of the scope admin also from which snapshots and models, what was refused, and why.",
         responses=NOT_READY,
     )
-    async def readyz() -> Response:
-        details = runtime.readiness()
-        return json_response(details, status=200 if details["status"] == "ready" else 503)
+    async def readyz(request: Request) -> Response:
+        details = {**runtime.readiness(), "api_keys": {"failure": keys.failure}}
+        caller = caller_of(request)
+        told = details if caller is not None and caller.scope == "admin" else without_reasons(details)
+        return json_response(told, status=200 if details["status"] == "ready" else 503)
 
     @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(runtime.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        page = await asyncio.to_thread(runtime.metrics.page)  # reads the files of all workers
+        return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router

@@ -78,10 +78,12 @@ def mlops(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """Runs ``mlops`` in this process, for the service of some settings. Gives its exit code and what it printed."""
 
     def run(settings: PlatformSettings, *arguments: str) -> tuple[int, str, str]:
-        token = settings.serving_admin_token
+        admin, read = settings.serving_admin_token, settings.serving_read_token
         monkeypatch.setenv("MLOPS_MODE", "local")
+        monkeypatch.setenv("MLOPS_STATE_DIR", str(settings.state_dir))
         monkeypatch.setenv("MLOPS_SERVING_PORT", str(settings.serving_port))
-        monkeypatch.setenv("MLOPS_SERVING_ADMIN_TOKEN", token.get_secret_value() if token else "")
+        monkeypatch.setenv("MLOPS_SERVING_ADMIN_TOKEN", admin.get_secret_value() if admin else "")
+        monkeypatch.setenv("MLOPS_SERVING_READ_TOKEN", read.get_secret_value() if read else "")
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         return int(ended.value.code or 0), *capsys.readouterr()

@@ -35,7 +35,7 @@ def stopped(installation: PlatformSettings, request: pytest.FixtureRequest) -> P
 def taken_request(settings: PlatformSettings) -> Iterator[socket.socket]:
     """A request that the application has begun to read: it has asked for the body, which is not sent yet."""
     head = (
-        "POST /predict HTTP/1.1\r\nhost: service\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n"
+        "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n"
         f"content-length: {len(BODY)}\r\n\r\n"
     )
     with socket.create_connection((settings.serving_host, settings.serving_port), timeout=DEADLINE_SECONDS) as taken:

@@ -64,11 +64,11 @@ async def test_a_handler_that_fails(
 
 
 async def test_a_gate_that_fails(serve: Serve, installation: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def arrive() -> None:
+    def admit() -> None:
         raise RuntimeError("a secret")
 
     async with serve(installation) as (client, service):
-        monkeypatch.setattr(service.overload, "arrive", arrive)
+        monkeypatch.setattr(service.overload, "admit", admit)
         hot = await client.get("/features/5008804")
         other = await client.head("/v1/credit_risk/model")
         assert await counted(client, "/features/{id}", 500) == 1
@@ -93,7 +93,8 @@ async def test_an_answer_that_takes_too_long(
 
 
 def scope_of(path: str) -> dict[str, Any]:
-    return {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    headers = [(b"host", b"localhost")]
+    return {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
 
 
 async def nothing() -> Message:
