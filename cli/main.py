@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import typer
 
 from cli.verbs.approve import approve
+from cli.verbs.audit import audit
 from cli.verbs.data import data
 from cli.verbs.doctor import doctor
 from cli.verbs.features import features
+from cli.verbs.keys import keys
 from cli.verbs.models import models
 from cli.verbs.predict import predict
 from cli.verbs.replay import replay
@@ -31,9 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, approve, status, doctor, predict, features, replay, rollback, routing):
+for verb in (run, approve, status, doctor, predict, features, replay, rollback, routing, audit):
     app.command()(verb)
-for name, verbs in {"data": data, "snapshots": snapshots, "models": models}.items():
+for name, verbs in {"data": data, "snapshots": snapshots, "models": models, "keys": keys}.items():
     app.add_typer(verbs, name=name)
 
 

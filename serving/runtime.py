@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from mlops_platform.audit import AuditLog
 from mlops_platform.lake.lake import Lake
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.settings import PlatformSettings
@@ -46,6 +47,7 @@ class Runtime:
         self.served = {name: Served(use_case) for name, use_case in self.use_cases.items()}
         self.followers: dict[str, UseCaseFollower] = {}
         self.lake = Lake(settings.lake_root)
+        self.audit = AuditLog(self.lake)
         self.draining = False
         self.log = PredictionLog.of(settings)
         self.metrics = Metrics()

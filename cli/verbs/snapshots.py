@@ -7,6 +7,7 @@ import typer
 from cli.installation import installation
 from cli.output import show_rows
 from cli.parameters import Json, UseCaseArgument
+from mlops_platform.audit import AuditLog, act_of_the_command_line
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.pipelines.rollback import roll_back
@@ -33,5 +34,9 @@ def roll_back_snapshot(
     to: Annotated[str | None, typer.Option(help="the snapshot [default: the one before the published one]")] = None,
 ) -> None:
     """Publish a kept snapshot again. The champion stays as it is."""
-    manifest = roll_back(installation(context), use_case, to)
+    settings = installation(context)
+    act = act_of_the_command_line("snapshot rollback", use_case.name, to=to)
+    with AuditLog(Lake(settings.lake_root)).recording(act) as outcome:
+        manifest = roll_back(settings, use_case, to)
+        outcome.update(snapshot=manifest.snapshot)
     typer.echo(f"published is {manifest.snapshot} of dataset {manifest.dataset_version}")

@@ -1,4 +1,7 @@
-"""The prediction service from outside: its HTTP API, with errors that say what to do."""
+"""The prediction service from outside: its HTTP API, with errors that say what to do.
+
+Whoever reads shows the read token, where there is one; the admin token is shown for acts of administration alone.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from mlops_platform.audit import this_user
 from mlops_platform.errors import REMEDY_FOLLOWS, PlatformError
 from mlops_platform.models.routing import Routing
 from mlops_platform.settings import PlatformSettings
@@ -14,6 +18,9 @@ from mlops_platform.settings import PlatformSettings
 # The service itself gives up after 60 s, and says so.
 _TIMEOUT = 75.0
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+
+ON_BEHALF_OF = "x-on-behalf-of"
+"""The header by which the holder of the admin token says for whom it acts; for the audit log."""
 
 
 class ServiceError(PlatformError):
@@ -28,8 +35,15 @@ class Rollback:
     before: str | None
 
 
+def connect(settings: PlatformSettings, timeout: float = _TIMEOUT) -> httpx.Client:
+    """A client of the service that may read: its paths begin with ``/``."""
+    token = settings.serving_read_token
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    return httpx.Client(base_url=settings.serving_url, timeout=timeout, trust_env=False, headers=headers)
+
+
 class PredictionService:
-    """What the command line asks of the service. It shows the admin token wherever there is one."""
+    """What the command line asks of the service."""
 
     def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
@@ -83,6 +97,30 @@ class PredictionService:
         }
         return self._administer("GET", f"replay/{_part(request_id)}", remedies)
 
+    def keys(self) -> list[dict[str, str]]:
+        """Name and scope of each API key."""
+        found: list[dict[str, str]] = self._administer("GET", "keys", {})
+        return found
+
+    def make_key(self, name: str, scope: str) -> str:
+        """The new key, which cannot be had again.
+
+        Raises:
+            ServiceError: the name is taken, or is none.
+        """
+        remedies: dict[int, str] = {
+            httpx.codes.UNPROCESSABLE_ENTITY: "use letters, digits and . _ @ - for the name, 64 at most"
+        }
+        return str(self._administer("POST", "keys", remedies, json={"name": name, "scope": scope})["key"])
+
+    def revoke_key(self, name: str) -> None:
+        """Make a key worthless, in every worker within a second.
+
+        Raises:
+            ServiceError: there is no key of that name.
+        """
+        self._administer("DELETE", f"keys/{_part(name)}", {})
+
     def _ask_for_id(self, use_case: str, what: str, entity_id: str) -> Any:
         remedies: dict[int, str] = {
             httpx.codes.NOT_FOUND: "ask for an id that the published snapshot holds; "
@@ -90,27 +128,35 @@ class PredictionService:
             httpx.codes.UNPROCESSABLE_ENTITY: "correct the id",
             httpx.codes.SERVICE_UNAVAILABLE: f"publish a snapshot and a champion with `mlops run {use_case} features`",
         }
-        return self._ask("GET", f"/v1/{_part(use_case)}/{what}/{_part(entity_id)}", remedies)
+        remedies |= dict.fromkeys(
+            _REFUSED, "restart with ./restart.sh, which gives the service the MLOPS_SERVING_READ_TOKEN of .env"
+        )
+        with connect(self._settings) as client:
+            return self._ask(client, "GET", f"/v1/{_part(use_case)}/{what}/{_part(entity_id)}", remedies)
 
     def _administer(self, method: str, path: str, remedies: Mapping[int, str], **request: Any) -> Any:
-        if self._settings.serving_admin_token is None:
+        token = self._settings.serving_admin_token
+        if not token:
             raise ServiceError(
                 "no admin token for the prediction service is set",
                 remedy="set MLOPS_SERVING_ADMIN_TOKEN in .env, or run ./start.sh, which makes one",
             )
-        return self._ask(method, f"/admin/{path}", remedies, **request)
+        refused = "restart with ./restart.sh, which gives the service the MLOPS_SERVING_ADMIN_TOKEN of .env"
+        with connect(self._settings) as client:
+            client.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+            client.headers[ON_BEHALF_OF] = quote(this_user())
+            return self._ask(
+                client, method, f"/admin/{path}", {**remedies, **dict.fromkeys(_REFUSED, refused)}, **request
+            )
 
-    def _ask(self, method: str, path: str, remedies: Mapping[int, str], **request: Any) -> Any:
-        token = self._settings.serving_admin_token
-        headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-        url = self._settings.serving_url
+    def _ask(self, client: httpx.Client, method: str, path: str, remedies: Mapping[int, str], **request: Any) -> Any:
         try:
-            with httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers) as client:
-                answer = client.request(method, path, **request)
+            answer = client.request(method, path, **request)
             content = answer.json()
         except (httpx.HTTPError, ValueError) as error:
+            found = str(error) or type(error).__name__
             raise ServiceError(
-                f"the prediction service does not answer at {url} ({str(error) or type(error).__name__})",
+                f"the prediction service does not answer at {self._settings.serving_url} ({found})",
                 remedy="see which services run with `mlops status`; start them with ./start.sh",
             ) from None
         if not answer.is_success:
@@ -121,9 +167,6 @@ class PredictionService:
 def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceError:
     """Where the service's own words name a remedy, it is that one."""
     what, _, remedy = detail.partition(REMEDY_FOLLOWS)
-    if status in _REFUSED:
-        what = f"it refuses the admin token ({what})"
-        remedy = "restart with ./restart.sh, which gives the service the token that stands in .env"
     return ServiceError(
         f"the prediction service answered {status}: {what}",
         remedy=remedy or remedies.get(status, "see the log of the service `serving`, and `mlops doctor`"),

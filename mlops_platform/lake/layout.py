@@ -29,3 +29,7 @@ def predictions(use_case: str) -> str:
 def models(use_case: str) -> str:
     """Where a training run leaves its model folders, one for each run and family."""
     return f"models/{use_case}"
+
+
+AUDIT = "audit"
+"""Who did what, by day: ``mlops_platform/audit.py``."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from mlops_platform.clients.prediction_service import connect
 from mlops_platform.settings import PlatformSettings
 
 TIMEOUT = 5.0
@@ -103,7 +104,8 @@ def _airflow_health(settings: PlatformSettings) -> Any:
 
 def serving(settings: PlatformSettings) -> bool:
     """The prediction service answers; whether it has a model is a matter of ``/readyz``."""
-    return _answers(f"{settings.serving_url}/healthz")
+    with connect(settings, TIMEOUT) as client:
+        return client.get("/healthz").is_success
 
 
 def jupyter(settings: PlatformSettings) -> bool:

@@ -59,7 +59,7 @@ def build_api(
     )
     answer_errors(api)
     api.include_router(_health(runtime, keys))
-    api.include_router(admin_routes(runtime))
+    api.include_router(admin_routes(runtime, keys))
     limit = runtime.settings.serving_batch_limit
     schemas = {name: Schemas(use_case, limit) for name, use_case in runtime.use_cases.items()}
     api.include_router(kserve_routes(runtime, schemas))
