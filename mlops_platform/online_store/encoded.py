@@ -47,28 +47,27 @@ class EncodedStore(ABC):
     def close(self) -> None:
         """Release what the store holds."""
 
-    def get_parts(self, entity_id: bytes) -> tuple[bytes | None, bytes] | None:
-        """The date's text and the JSON object of the features of an id, cut out of the stored value."""
-        value = self.get_raw(entity_id)
-        if value is None:
-            return None
-        if value.startswith(_NO_DATE):
-            return None, value[len(_NO_DATE) : -1]
-        return value[_DATE], value[_AFTER_DATE:-1]
-
     def get(self, entity_id: str) -> FeatureRow | None:
         value = self.get_raw(entity_id.encode())
-        return None if value is None else _decode(entity_id, value)
+        return None if value is None else decode(entity_id, value)
 
     def get_many(self, entity_ids: Sequence[str]) -> list[FeatureRow | None]:
         values = self.get_raw_many([entity_id.encode() for entity_id in entity_ids])
         return [
-            None if value is None else _decode(entity_id, value)
+            None if value is None else decode(entity_id, value)
             for entity_id, value in zip(entity_ids, values, strict=True)
         ]
 
 
-def _decode(entity_id: str, value: bytes) -> FeatureRow:
+def cut(value: bytes) -> tuple[bytes | None, bytes]:
+    """The date's text and the JSON object of the features, cut out of a stored value without decoding it."""
+    if value.startswith(_NO_DATE):
+        return None, value[len(_NO_DATE) : -1]
+    return value[_DATE], value[_AFTER_DATE:-1]
+
+
+def decode(entity_id: str, value: bytes) -> FeatureRow:
+    """The row of a stored value."""
     content = orjson.loads(value)
     day = content["feature_date"]
     return FeatureRow(

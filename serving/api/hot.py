@@ -52,7 +52,7 @@ class HotRoutes:
 
 def _features(runtime: Runtime, name: str) -> Answer:
     async def features(entity_id: str, request_id: str) -> tuple[lookups.Headers, bytes]:
-        source, body = lookups.features(runtime.served[name], entity_id.encode())
+        source, body = await lookups.features(runtime.served[name], entity_id.encode())
         return _json_headers(body, request_id) + source, body
 
     return features
@@ -61,7 +61,7 @@ def _features(runtime: Runtime, name: str) -> Answer:
 def _predict(runtime: Runtime, name: str) -> Answer:
     async def predict(entity_id: str, request_id: str) -> tuple[lookups.Headers, bytes]:
         served = runtime.served[name]
-        body = await runtime.predictor.answer_one(served, look_up(served, entity_id), request_id)
+        body = await runtime.predictor.answer_one(served, await look_up(served, entity_id), request_id)
         return _json_headers(body, request_id), body
 
     return predict

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from serving.predict.predictor import Asked, look_up_many, require_store
+from mlops_platform.online_store.encoded import cut
+from serving.predict.predictor import Asked, look_up_many, require_store, stored
 from serving.problems import unknown_id
 from serving.served import Served
 
@@ -14,17 +15,17 @@ Headers = list[tuple[bytes, bytes]]
 _STALE = {True: (b"x-stale", b"true"), False: (b"x-stale", b"false")}
 
 
-def features(served: Served, entity_id: bytes) -> tuple[Headers, bytes]:
+async def features(served: Served, entity_id: bytes) -> tuple[Headers, bytes]:
     """Headers that say where they are from, and the JSON object of the features as it lies in the store.
 
     Raises:
         Problem: 503 without a snapshot, 404 for an unknown id.
     """
     store = require_store(served)
-    parts = store.get_parts(entity_id)
-    if parts is None:
+    value = await stored(store, entity_id)
+    if value is None:
         raise unknown_id(served.use_case.name, served.use_case.entity_key, entity_id.decode(), store.snapshot)
-    day, body = parts
+    day, body = cut(value)
     return [*_source(served.snapshot_bytes, day), _STALE[served.stale(time.time())]], body
 
 
@@ -40,9 +41,9 @@ def _source(snapshot: bytes, feature_date: bytes | None) -> Headers:
     return [(b"x-snapshot", snapshot), (b"x-feature-date", feature_date)]
 
 
-def features_batch(served: Served, entity_ids: Sequence[str], request_id: str) -> bytes:
+async def features_batch(served: Served, entity_ids: Sequence[str], request_id: str) -> bytes:
     """The JSON answer for several ids, in order, with null features for an unknown one."""
-    rows = look_up_many(served, entity_ids)
+    rows = await look_up_many(served, entity_ids)
     return orjson.dumps(
         {
             "rows": [

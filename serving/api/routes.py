@@ -153,7 +153,7 @@ class UseCaseRoutes:
     async def _features(self, request: Request, entity_id: str, source: str) -> Response:
         served = self._runtime.served[self._use_case.name]
         if source == "online":
-            headers, body = lookups.features(served, entity_id.encode())
+            headers, body = await lookups.features(served, entity_id.encode())
             return json_bytes(body, headers)
         asked, snapshot = await self._ask_hive(entity_id)
         headers, body = lookups.features_from_hive(asked, snapshot)
@@ -164,7 +164,7 @@ class UseCaseRoutes:
         request_id = request_id_of(request)
         predictor = self._runtime.predictor
         if source == "online":
-            body = await predictor.answer_one(served, look_up(served, entity_id), request_id)
+            body = await predictor.answer_one(served, await look_up(served, entity_id), request_id)
         else:
             asked, snapshot = await self._ask_hive(entity_id)
             await self._require_fit(served, snapshot)
@@ -196,7 +196,7 @@ class UseCaseRoutes:
         async def features_batch(request: Request, body: body_type) -> Response:
             given: Any = body
             served = self._runtime.served[self._use_case.name]
-            return json_bytes(lookups.features_batch(served, given.ids, request_id_of(request)))
+            return json_bytes(await lookups.features_batch(served, given.ids, request_id_of(request)))
 
         return features_batch
 
@@ -209,7 +209,7 @@ class UseCaseRoutes:
 
         async def explain(request: Request, id: entity_id) -> Response:  # noqa: A002
             served = self._runtime.served[self._use_case.name]
-            asked = look_up(served, id)
+            asked = await look_up(served, id)
             if self._explanations.locked():
                 raise overloaded(f"{EXPLANATIONS_AT_ONCE} explanations are under way, which is the limit")
             async with self._explanations:

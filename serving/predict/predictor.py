@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from mlops_platform.models.scorer import Row
+from mlops_platform.online_store.embedded import EmbeddedStore
 from serving.log.prediction_log import PredictionLog
 from serving.model import ServedModel
 from serving.observe.metrics import Metrics
@@ -47,24 +48,37 @@ def require_champion(served: Served) -> ServedModel:
     return served.champion
 
 
-def look_up(served: Served, entity_id: str) -> Asked:
+async def stored(store: ServedStore, entity_id: bytes) -> bytes | None:
+    """The stored value of an id, None for a miss: at once from the mapped file, in another thread from Redis."""
+    if isinstance(store, EmbeddedStore):
+        return store.get_raw(entity_id)
+    return (await store.get_raw_many([entity_id]))[0]
+
+
+async def stored_many(store: ServedStore, entity_ids: Sequence[str]) -> list[bytes | None]:
+    """Likewise of several ids, in the order asked for."""
+    keys = [entity_id.encode() for entity_id in entity_ids]
+    return store.get_raw_many(keys) if isinstance(store, EmbeddedStore) else await store.get_raw_many(keys)
+
+
+async def look_up(served: Served, entity_id: str) -> Asked:
     """The latest features of an id, from the online store.
 
     Raises:
         Problem: 503 without a snapshot, 404 for an unknown id.
     """
     store = require_store(served)
-    value = store.get_raw(entity_id.encode())
+    value = await stored(store, entity_id.encode())
     if value is None:
         raise _unknown(served, entity_id, store)
     content = orjson.loads(value)
     return Asked(entity_id, content["feature_date"], content["features"])
 
 
-def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None]:
+async def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None]:
     """One answer per id, in the order asked for, None for an unknown one."""
     store = require_store(served)
-    values = store.get_raw_many([entity_id.encode() for entity_id in entity_ids])
+    values = await stored_many(store, entity_ids)
     contents = [None if value is None else orjson.loads(value) for value in values]
     return [
         None if content is None else Asked(entity_id, content["feature_date"], content["features"])
@@ -72,14 +86,14 @@ def look_up_many(served: Served, entity_ids: Sequence[str]) -> list[Asked | None
     ]
 
 
-def look_up_all(served: Served, entity_ids: Sequence[str]) -> list[Asked]:
+async def look_up_all(served: Served, entity_ids: Sequence[str]) -> list[Asked]:
     """One answer per id, in the order asked for.
 
     Raises:
         Problem: 503 without a snapshot, 404 that names the first unknown id.
     """
     found: list[Asked] = []
-    for entity_id, asked in zip(entity_ids, look_up_many(served, entity_ids), strict=True):
+    for entity_id, asked in zip(entity_ids, await look_up_many(served, entity_ids), strict=True):
         if asked is None:
             raise _unknown(served, entity_id, require_store(served))
         found.append(asked)
@@ -159,9 +173,9 @@ class Predictor:
             Problem: as :meth:`answer_one` and :func:`look_up`.
         """
         if hasattr(body, "id"):
-            return await self.answer_one(served, look_up(served, body.id), request_id)
+            return await self.answer_one(served, await look_up(served, body.id), request_id)
         if hasattr(body, "ids"):
-            return await self.answer_many(served, body.ids, look_up_many(served, body.ids), request_id)
+            return await self.answer_many(served, body.ids, await look_up_many(served, body.ids), request_id)
         rows = [Asked(None, None, row.model_dump()) for row in body.rows]
         return await self.answer_many(served, [None] * len(rows), rows, request_id)
 

@@ -7,12 +7,14 @@ from typing import Any
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.online_store.encoded import decode
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.online_store.published import published_store
 from serving.model import ServedModel
+from serving.predict.predictor import stored_many
 from serving.predict.scoring import DECIMALS
 from serving.problems import Problem
-from serving.served import Served, ServedStore
+from serving.served import Served
 
 Record = Mapping[str, Any]
 """One prediction as the log has it, by the columns of its table."""
@@ -48,7 +50,7 @@ class Replay:
         for name in {record["use_case"] for record in records} - self._served.keys():
             raise Problem(409, "replay-impossible", f"there is no use case {name} any more")
         rows = await self._rows(records)
-        answers = [await self._again(record, row) for record, row in zip(records, rows, strict=True)]
+        answers = [await self._again(record, rows.get(record["id"])) for record in records]
         return {"request_id": request_id, "answers": answers}
 
     async def _again(self, record: Record, row: FeatureRow | None) -> dict[str, Any]:
@@ -75,25 +77,22 @@ class Replay:
             "same": recorded == replayed,
         }
 
-    async def _rows(self, records: Sequence[Record]) -> list[FeatureRow | None]:
-        """The rows of the records' snapshot, which is one; None for a record without an id, or a row that is gone."""
+    async def _rows(self, records: Sequence[Record]) -> Mapping[str, FeatureRow]:
+        """Rows of the records' snapshot, which is one, by id; without those that are to be had no more."""
         use_case, snapshot = records[0]["use_case"], records[0]["snapshot"]
-        ids = [record["id"] for record in records]
+        ids = [record["id"] for record in records if record["id"] is not None]
         store = self._served[use_case].store
-        if snapshot is None or not any(ids):
-            return [None] * len(records)
+        if snapshot is None or not ids:
+            return {}
         if store is not None and store.snapshot == snapshot:
-            return _look_up(store, ids)
+            values = zip(ids, await stored_many(store, ids), strict=True)
+            return {entity_id: decode(entity_id, value) for entity_id, value in values if value is not None}
         return await asyncio.to_thread(self._old_rows, use_case, snapshot, ids)
 
-    def _old_rows(self, use_case: str, snapshot: str, ids: Sequence[str | None]) -> list[FeatureRow | None]:
+    def _old_rows(self, use_case: str, snapshot: str, ids: Sequence[str]) -> Mapping[str, FeatureRow]:
         """From a snapshot that is kept but no longer served."""
         try:
             with published_store(self._lake, Snapshots(self._lake, use_case).get(snapshot)) as store:
-                return _look_up(store, ids)
+                return {entity_id: row for entity_id in ids if (row := store.get(entity_id)) is not None}
         except PlatformError:
-            return [None] * len(ids)
-
-
-def _look_up(store: ServedStore, ids: Sequence[str | None]) -> list[FeatureRow | None]:
-    return [None if entity_id is None else store.get(entity_id) for entity_id in ids]
+            return {}

@@ -138,6 +138,19 @@ async def test_a_redis_that_hangs_costs_one_lookup_its_deadline(
             assert "did not answer (TimeoutError)" in str(await refused(client))
 
 
+async def test_everything_else_is_answered_while_redis_is_waited_for(
+    serve: Serve, with_redis: PlatformSettings, server: RedisServer
+) -> None:
+    async with serve(with_redis) as (client, _):
+        assert await features(client) == IN_REDIS
+        with server.paused():
+            waiting = asyncio.create_task(features(client))
+            for _ in range(3):
+                assert (await client.get("/healthz")).status_code == 200
+            assert not waiting.done()
+            assert await waiting == IN_FILE
+
+
 @pytest.mark.usefixtures("patient")
 async def test_a_snapshot_that_redis_does_not_hold_is_never_a_miss(
     serve: Serve, with_redis: PlatformSettings, server: RedisServer

@@ -67,7 +67,7 @@ def kserve_routes(runtime: Runtime, schemas: dict[str, Schemas]) -> APIRouter:
         served = _served(runtime, name, version)
         asked_for = await _decode(request)
         outputs = _outputs(asked_for)
-        rows = _rows(asked_for.inputs, served, schemas[name])
+        rows = await _rows(asked_for.inputs, served, schemas[name])
         request_id = request_id_of(request)
         found = await runtime.predictor.predict(served, rows, request_id)
         return json_response(_encode(served, found, outputs, asked_for.id or request_id, request_id))
@@ -130,14 +130,14 @@ def _outputs(asked_for: InferRequest) -> list[str]:
     return wanted
 
 
-def _rows(inputs: Sequence[Tensor], served: Served, schemas: Schemas) -> list[Asked]:
+async def _rows(inputs: Sequence[Tensor], served: Served, schemas: Schemas) -> list[Asked]:
     """The rows to predict, each with its id where they were asked for by id."""
     columns = {tensor.name: tensor.values() for tensor in inputs}
     lengths = {len(column) for column in columns.values()}
     if len(columns) != len(inputs) or len(lengths) != 1 or not 0 < min(lengths) <= schemas.batch_limit:
         raise invalid(f"inputs: expected tensors of different names, of one length between 1 and {schemas.batch_limit}")
     if set(columns) == {_ID}:
-        return _looked_up(inputs[0], columns[_ID], served, schemas)
+        return await _looked_up(inputs[0], columns[_ID], served, schemas)
     kinds = {feature.name: feature.type for feature in served.use_case.features}
     for tensor in inputs:
         if tensor.name in kinds:
@@ -147,10 +147,12 @@ def _rows(inputs: Sequence[Tensor], served: Served, schemas: Schemas) -> list[As
     return [Asked(None, None, validated(schema, row, f"inputs.{at}").model_dump()) for at, row in enumerate(rows)]
 
 
-def _looked_up(tensor: Tensor, values: Sequence[Value], served: Served, schemas: Schemas) -> list[Asked]:
+async def _looked_up(tensor: Tensor, values: Sequence[Value], served: Served, schemas: Schemas) -> list[Asked]:
     _require_kind(tensor, numbers=False)
     schema: TypeAdapter[str] = TypeAdapter(schemas.entity_id)
-    return look_up_all(served, [validated(schema, value, f"inputs.{_ID}.{at}") for at, value in enumerate(values)])
+    return await look_up_all(
+        served, [validated(schema, value, f"inputs.{_ID}.{at}") for at, value in enumerate(values)]
+    )
 
 
 def _require_kind(tensor: Tensor, *, numbers: bool) -> None:

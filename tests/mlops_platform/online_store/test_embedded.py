@@ -7,7 +7,7 @@ import pytest
 from mlops_platform.errors import SnapshotError
 from mlops_platform.online_store import FeatureRow, embedded
 from mlops_platform.online_store.embedded import EmbeddedStore, build
-from mlops_platform.online_store.encoded import encode
+from mlops_platform.online_store.encoded import cut, encode
 from tests.mlops_platform.online_store.contract import OnlineStoreContract
 from tests.mlops_platform.online_store.publishers import InFiles
 
@@ -46,14 +46,13 @@ def test_the_encoded_rows_are_in_the_order_of_their_keys(store: EmbeddedStore) -
 
 
 def test_a_value_is_cut_out_as_it_was_written(store: EmbeddedStore) -> None:
-    dated = store.get_parts(b"7")
-    assert dated is not None
-    assert (dated[0], b'{"feature_date":"2020-12-30","features":' + dated[1] + b"}") == (
-        b"2020-12-30",
-        encode(row("7")),
-    )
-    assert store.get_parts("é".encode()) == (None, b'{"age":1}')
-    assert store.get_parts(b"8") is None
+    value, undated = store.get_raw(b"7"), store.get_raw("é".encode())
+    assert value is not None
+    assert undated is not None
+    day, features = cut(value)
+    assert day == b"2020-12-30"
+    assert b'{"feature_date":"2020-12-30","features":' + features + b"}" == encode(row("7"))
+    assert cut(undated) == (None, b'{"age":1}')
 
 
 @pytest.mark.parametrize("step", [1, -1])

@@ -58,7 +58,7 @@ async def test_rows_that_were_looked_up_are_predicted_as_those_ids(
         assert (await client.put("/admin/credit_risk/routing", headers=ADMIN, json=route)).status_code == 200
         served = service.runtime.served[credit_risk.name]
         nameless = Asked(None, None, ROWS[0].features)
-        found = await service.runtime.predictor.predict(served, [*look_up_all(served, ids), nameless], "a1")
+        found = await service.runtime.predictor.predict(served, [*await look_up_all(served, ids), nameless], "a1")
         lines = [(line["id"], line["feature_date"], line["variant"]) for line in records(recorded_at_once)]
     assert [one.variant for one in found] == [*["challenger"] * 3, "champion"]
     days = [row.feature_date.isoformat() for row in ROWS if row.feature_date]
