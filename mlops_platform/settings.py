@@ -26,6 +26,7 @@ def _as_absolute(value: str | Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, BeforeValidator(_as_absolute)]
+PathIfAny = Annotated[Path | None, BeforeValidator(lambda value: _as_absolute(value) if value else None)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 JvmMemory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
 
@@ -105,6 +106,9 @@ class PlatformSettings(BaseSettings):
     # Further names that the service may be asked by (the header Host), separated by commas; * takes any. The names of
     # loopback and the service's host above are always taken.
     serving_allowed_hosts: str = ""
+    # Files in PEM: with a certificate (its chain after it) and its key the service speaks TLS alone. Absolute paths.
+    serving_tls_certificate: PathIfAny = None
+    serving_tls_key: PathIfAny = None
     serving_batch_limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     # A prediction's record is on disk at most this many seconds after its answer; 0 is before its answer.
     serving_log_bound_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
@@ -163,7 +167,8 @@ class PlatformSettings(BaseSettings):
 
     @property
     def serving_url(self) -> str:
-        return f"http://{self.serving_host}:{self.serving_port}"
+        scheme = "http" if self.serving_tls_certificate is None else "https"
+        return f"{scheme}://{self.serving_host}:{self.serving_port}"
 
     @property
     def mlflow_url(self) -> str:

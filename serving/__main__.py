@@ -5,7 +5,9 @@
 
 import contextlib
 import os
+import ssl
 import sys
+from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces
 
@@ -20,7 +22,12 @@ CONNECTIONS_AT_ONCE = 1024
 
 
 def serve(settings: PlatformSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are answered first."""
+    """Serve until SIGTERM or SIGINT; requests under way are answered first.
+
+    Raises:
+        PlatformError: TLS is asked for, and its files cannot be used.
+    """
+    certificate, key = _tls(settings)
     if settings.serving_workers > 1:
         share_between_workers(serving_paths(settings).metrics)
     _let_threads_finish()
@@ -35,7 +42,31 @@ def serve(settings: PlatformSettings) -> None:
         workers=settings.serving_workers,
         backlog=CONNECTIONS_AT_ONCE,
         workers_kill_timeout=DRAIN_SECONDS,
+        ssl_cert=certificate,
+        ssl_key=key,
     ).serve()
+
+
+def _tls(settings: PlatformSettings) -> tuple[Path | None, Path | None]:
+    """The certificate's and the key's file, or neither.
+
+    Raises:
+        PlatformError: there is one without the other, or they cannot be used together.
+    """
+    certificate, key = settings.serving_tls_certificate, settings.serving_tls_key
+    if certificate is None and key is None:
+        return None, None
+    try:
+        if certificate is None or key is None:
+            raise ValueError("there is one without the other")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise PlatformError(
+            f"TLS: the certificate {certificate} and the key {key} cannot be used ({error})",
+            remedy="set MLOPS_SERVING_TLS_CERTIFICATE and MLOPS_SERVING_TLS_KEY to files in PEM that belong together; "
+            "the key without a password",
+        ) from None
+    return certificate, key
 
 
 def _let_threads_finish() -> None:
@@ -53,11 +84,10 @@ def main() -> int:
     try:
         if sys.argv[1:] == ["serve"]:
             os.environ.update(container.adopt_model(load_settings()))  # the workers read it too
-        settings = load_settings()
+        serve(load_settings())
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    serve(settings)
     return 0
 
 

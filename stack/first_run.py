@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.clients.prediction_service import connect
 from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake import layout
@@ -108,7 +109,7 @@ def prediction_for_real_id(settings: PlatformSettings) -> tuple[str, str]:
     url = settings.serving_url + path
     end = time.monotonic() + SERVED_DEADLINE
     while True:
-        found = _answer(url)
+        found = _answer(settings, path)
         if found is not None and found.is_success:
             return settings.public.serving_url + path, found.text.strip()
         if time.monotonic() > end:
@@ -120,9 +121,10 @@ def prediction_for_real_id(settings: PlatformSettings) -> tuple[str, str]:
         time.sleep(_POLL_SECONDS)
 
 
-def _answer(url: str) -> httpx.Response | None:
+def _answer(settings: PlatformSettings, path: str) -> httpx.Response | None:
     try:
-        return httpx.get(url, trust_env=False, timeout=10)
+        with connect(settings, timeout=10) as client:
+            return client.get(path)
     except httpx.TransportError:
         return None
 

@@ -1,5 +1,7 @@
 """What a start ends with: where everything is, how to log in, one prediction, what to try next."""
 
+import shlex
+
 from mlops_platform.settings import PlatformSettings
 
 
@@ -16,6 +18,11 @@ def urls(settings: PlatformSettings) -> list[tuple[str, str, str]]:
     ]
 
 
+def _trusting(settings: PlatformSettings) -> str:
+    certificate = settings.serving_tls_certificate
+    return f"--cacert {shlex.quote(str(certificate))} " if certificate else ""
+
+
 def summary(settings: PlatformSettings, prediction: tuple[str, str]) -> str:
     """The whole message."""
     url, answer = prediction
@@ -25,7 +32,7 @@ def summary(settings: PlatformSettings, prediction: tuple[str, str]) -> str:
             *(f"  {name:<9} {address:<30} {login}" for name, address, login in urls(settings)),
             "",
             "A prediction:",
-            f"  $ curl -s {url}",
+            f"  $ curl -s {_trusting(settings)}{url}",
             f"  {answer}",
             "",
             "Next:",

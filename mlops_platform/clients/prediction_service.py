@@ -3,8 +3,10 @@
 Whoever reads shows the read token, where there is one; the admin token is shown for acts of administration alone.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -36,10 +38,17 @@ class Rollback:
 
 
 def connect(settings: PlatformSettings, timeout: float = _TIMEOUT) -> httpx.Client:
-    """A client of the service that may read: its paths begin with ``/``."""
+    """A client of the service that may read: its paths begin with ``/``.
+
+    Raises:
+        ServiceError: the service's certificate cannot be read.
+    """
     token = settings.serving_read_token
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    return httpx.Client(base_url=settings.serving_url, timeout=timeout, trust_env=False, headers=headers)
+    trusted = _only(settings.serving_tls_certificate) if settings.serving_tls_certificate else True
+    return httpx.Client(
+        base_url=settings.serving_url, timeout=timeout, trust_env=False, headers=headers, verify=trusted
+    )
 
 
 class PredictionService:
@@ -162,6 +171,27 @@ class PredictionService:
         if not answer.is_success:
             raise _refusal(answer.status_code, str(content.get("detail", "no detail")), remedies)
         return content
+
+
+def _only(certificate: Path) -> ssl.SSLContext:
+    """Trusts the holder of this certificate's key and nobody else: whoever issued it, whatever names stand in it.
+
+    It is the installation's own, so it need not name the address by which the installation asks its service.
+    """
+    end = "-----END CERTIFICATE-----"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        # the first alone: those of its chain would vouch for others that they issued
+        own, end_found, _ = certificate.read_text(encoding="ascii").partition(end)
+        context.load_verify_locations(cadata=own + end_found)
+    except (OSError, ValueError) as error:
+        raise ServiceError(
+            f"the certificate {certificate} of the prediction service cannot be read ({error})",
+            remedy="correct MLOPS_SERVING_TLS_CERTIFICATE in .env; it is a file in PEM",
+        ) from None
+    return context
 
 
 def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceError:

@@ -83,6 +83,7 @@ def mlops(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("MLOPS_STATE_DIR", str(settings.state_dir))
         monkeypatch.setenv("MLOPS_SERVING_PORT", str(settings.serving_port))
         monkeypatch.setenv("MLOPS_SERVING_ADMIN_TOKEN", admin.get_secret_value() if admin else "")
+        monkeypatch.setenv("MLOPS_SERVING_TLS_CERTIFICATE", str(settings.serving_tls_certificate or ""))
         monkeypatch.setenv("MLOPS_SERVING_READ_TOKEN", read.get_secret_value() if read else "")
         with pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from mlops_platform.clients.prediction_service import connect
 from mlops_platform.models.manifest import manifest_sha256
 from mlops_platform.models.registry import MANIFEST_TAG, VERDICT_TAG
 from mlops_platform.models.verdict import Decision
@@ -31,7 +32,8 @@ def service_process(settings: PlatformSettings) -> Iterator["subprocess.Popen[by
 
     def ready() -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.get(f"{settings.serving_url}/readyz", timeout=5, trust_env=False)
+            with connect(settings, timeout=5) as client:
+                answer = client.get("/readyz")
             if answer.status_code == 200:
                 seen.add(worker_of(answer))
         return len(seen) == settings.serving_workers

@@ -34,11 +34,11 @@ def test_every_default_is_the_settings_default(text: str) -> None:
     defaults = {f"MLOPS_{name.upper()}": field.default for name, field in PlatformSettings.model_fields.items()}
     written = dict(re.findall(r"\$\{(MLOPS_\w+):-([^}]*)\}", text))
     ours = {name: str(defaults[name]) for name in written if name in defaults}
-    assert {name: value for name, value in written.items() if name in defaults} == ours | {
-        # only this machine reaches the published port, so no key is asked for behind it
-        "MLOPS_SERVING_REQUIRE_API_KEY": "false"
-    }
-    assert len(ours) >= 9
+    found = {name: value for name, value in written.items() if name in defaults}
+    tls = {found.pop(f"MLOPS_SERVING_TLS_{name}") for name in ("CERTIFICATE", "KEY")}
+    assert tls <= {"/dev/null", "/run/no-key", "/run/no-certificate"}  # what is mounted where there are none
+    assert found == {name: value for name, value in ours.items() if name in found}
+    assert len(found) >= 8
 
 
 def test_every_variable_that_is_passed_on_is_a_setting(file: dict[str, Any]) -> None:
@@ -52,7 +52,12 @@ def test_every_variable_that_is_passed_on_is_a_setting(file: dict[str, Any]) -> 
 def test_mlops_inside_reaches_the_prediction_service_as_its_administrator(file: dict[str, Any]) -> None:
     inside, service = (file["services"][name]["environment"] for name in (compose.INSIDE, "serving"))
     assert inside["MLOPS_SERVING_HOST"] == "serving"
-    for name in ("MLOPS_SERVING_PORT", "MLOPS_SERVING_DEFAULT_USE_CASE", "MLOPS_SERVING_ADMIN_TOKEN"):
+    for name in (
+        "MLOPS_SERVING_PORT",
+        "MLOPS_SERVING_DEFAULT_USE_CASE",
+        "MLOPS_SERVING_ADMIN_TOKEN",
+        "MLOPS_SERVING_READ_TOKEN",
+    ):
         assert (name in inside, inside.get(name)) == (True, service[name])
     # what the other Airflow services have, it has as well
     others = file["services"]["airflow-triggerer"]["environment"]
