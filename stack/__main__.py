@@ -36,9 +36,9 @@ def start(options: argparse.Namespace) -> None:
 
 def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:
     lasting = [service for service in services(settings) if service.usable is not None]
-    running = all(supervisor.state(service.name)[0] in ("STARTING", "RUNNING") for service in lasting)
     return (
-        running
+        supervisor.is_up_to_date()
+        and all(supervisor.process(service.name).state in ("STARTING", "RUNNING") for service in lasting)
         and all(is_usable(service, settings) for service in lasting)
         and has_champion(settings, settings.serving_default_use_case)
     )
@@ -55,6 +55,8 @@ def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None
     require_java(environment)
     if supervisor is None:
         supervisor = Supervisor.launched(settings, environment)
+    else:
+        supervisor.update()
     say("Starting the services")
     start_services(settings, supervisor, say)
 

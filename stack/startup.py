@@ -16,15 +16,18 @@ Report = Callable[[str], None]
 
 _POLL_SECONDS = 0.25
 _LOG_LINES_SHOWN = 25
+_STARTS_TRIED = 3
 
 
 @dataclass
 class _Progress:
-    """How far the start has come: when each service was started, and which are usable."""
+    """How far the start has come: when each service was started, which are usable, and at which times those were
+    started that ended at once."""
 
     started: dict[str, float] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
     usable: set[str] = field(default_factory=set)
+    died: dict[str, set[int]] = field(default_factory=dict)
 
 
 def start_services(settings: PlatformSettings, supervisor: Supervisor, report: Report) -> None:
@@ -59,21 +62,25 @@ def _advance(
             supervisor.start(name)
         return
     seconds = time.monotonic() - progress.started[name]
-    if _has_ended_well(settings, supervisor, service) or is_usable(service, settings, progress.since[name]):
+    if _has_ended_well(settings, supervisor, service, progress) or is_usable(service, settings, progress.since[name]):
         progress.usable.add(name)
         report(f"  {name:<22} ready after {time.monotonic() - progress.started[name]:5.1f} s")
     elif seconds > service.deadline:
         raise _failure(settings, service, f"is not usable {service.deadline} s after its start")
 
 
-def _has_ended_well(settings: PlatformSettings, supervisor: Supervisor, service: Service) -> bool:
-    """Whether a step that runs once is done. A step that failed, or a service that was given up, raises."""
-    state, status = supervisor.state(service.name)
-    if state == "FATAL":
-        raise _failure(settings, service, "ends as often as it is started")
-    if state == "EXITED" and service.usable is None and status != 0:
-        raise _failure(settings, service, f"ended with status {status}")
-    return state == "EXITED" and service.usable is None
+def _has_ended_well(settings: PlatformSettings, supervisor: Supervisor, service: Service, progress: _Progress) -> bool:
+    """Whether a step that runs once is done. A step that failed raises, and so does a service that keeps ending, though
+    supervisord will go on starting it."""
+    process = supervisor.process(service.name)
+    if process.state == "BACKOFF":
+        died = progress.died.setdefault(service.name, set())
+        died.add(process.started)
+        if len(died) >= _STARTS_TRIED:
+            raise _failure(settings, service, "ends as often as it is started")
+    if process.state == "EXITED" and service.usable is None and process.exit_status != 0:
+        raise _failure(settings, service, f"ended with status {process.exit_status}")
+    return process.state == "EXITED" and service.usable is None
 
 
 def _failure(settings: PlatformSettings, service: Service, what: str) -> PlatformError:

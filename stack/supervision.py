@@ -6,19 +6,23 @@ supervisord is told to start each service when its dependencies are usable, rest
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from mlops_platform.errors import PlatformError
+from mlops_platform.files import write_text
 from mlops_platform.services.table import Service, services
 from mlops_platform.settings import PlatformSettings
 from stack.bare.installation import MARK, is_running, socket_path
 
 STOP_SECONDS = 20
+# supervisord has no word for it. After n tries n²/2 s have passed, so that this many are 30,000 years.
+_FOR_EVER = 1_000_000
 
 _HEADER = """\
 [supervisord]
@@ -49,7 +53,7 @@ directory={root}
 autostart=false
 autorestart={autorestart}
 startsecs={start_seconds}
-startretries=2
+startretries={start_retries}
 stopasgroup=true
 killasgroup=true
 stopwaitsecs={stop_seconds}
@@ -86,8 +90,9 @@ def _program(settings: PlatformSettings, service: Service) -> str:
         command=_escaped(" ".join([f'"{settings.project_root / script}"', *arguments])),
         root=_escaped(settings.project_root),
         autorestart="false" if service.usable is None else "true",
-        # One that ends sooner than this is given up after two more tries, and not tried for ever.
+        # One that ends sooner than this is started again after a pause, which grows by a second each time.
         start_seconds=0 if service.usable is None else 10,
+        start_retries=_FOR_EVER,
         stop_seconds=STOP_SECONDS,
         log_file=_escaped(log_file(settings, service.name)),
     )
@@ -95,6 +100,21 @@ def _program(settings: PlatformSettings, service: Service) -> str:
 
 def _escaped(value: object) -> str:
     return str(value).replace("%", "%%")
+
+
+def _configuration_file(settings: PlatformSettings) -> Path:
+    return run_folder(settings) / "supervisord.conf"
+
+
+@dataclass(frozen=True)
+class ServiceProcess:
+    """A service as supervisord has it: the state by its name (STARTING, RUNNING, BACKOFF, EXITED, ...), when it was
+    started last (seconds since 1970, 0 before), how it ended last, and its process, if it has one now."""
+
+    state: str
+    started: int
+    exit_status: int
+    pid: int | None
 
 
 class Supervisor:
@@ -117,8 +137,8 @@ class Supervisor:
         Raises:
             PlatformError: it did not come up; says where its log is.
         """
-        configuration = run_folder(settings) / "supervisord.conf"
-        configuration.write_text(render_configuration(settings), encoding="utf-8")
+        configuration = _configuration_file(settings)
+        write_text(configuration, render_configuration(settings))
         socket_path(settings.state_dir).unlink(missing_ok=True)
         finished = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -138,18 +158,36 @@ class Supervisor:
             )
         return supervisor
 
+    def is_up_to_date(self) -> bool:
+        """Whether supervisord knows the services of these settings, as they are to be run."""
+        known = {info["name"] for info in cast(list[dict[str, Any]], self._rpc.supervisor.getAllProcessInfo())}
+        rendered = _configuration_file(self._settings).read_text(encoding="utf-8")
+        wanted = {service.name for service in services(self._settings)}
+        return known == wanted and rendered == render_configuration(self._settings)
+
+    def update(self) -> None:
+        """Makes supervisord run the services of these settings: those it has too many, or otherwise, are stopped."""
+        write_text(_configuration_file(self._settings), render_configuration(self._settings))
+        ((added, changed, removed),) = cast(list[list[list[str]]], self._rpc.supervisor.reloadConfig())
+        for name in [*changed, *removed]:
+            self._rpc.supervisor.stopProcessGroup(name)
+            self._rpc.supervisor.removeProcessGroup(name)
+        for name in [*added, *changed]:
+            self._rpc.supervisor.addProcessGroup(name)
+
     def start(self, service: str) -> None:
-        """Starts a service unless it runs."""
+        """Starts a service unless it runs, at once also where it would be started again after a pause."""
+        if self.process(service).state == "BACKOFF":
+            self._rpc.supervisor.stopProcess(service)
         try:
             self._rpc.supervisor.startProcess(service, False)
         except Fault as fault:
             if fault.faultCode != Faults.ALREADY_STARTED:
                 raise
 
-    def state(self, service: str) -> tuple[str, int]:
-        """The state's name as supervisor has it (RUNNING, EXITED, FATAL, ...) and the last exit status."""
+    def process(self, service: str) -> "ServiceProcess":
         info: Any = self._rpc.supervisor.getProcessInfo(service)
-        return str(info["statename"]), int(info["exitstatus"])
+        return ServiceProcess(str(info["statename"]), int(info["start"]), int(info["exitstatus"]), info["pid"] or None)
 
     def shutdown(self) -> None:
         """Asks every service to stop, all at once, and supervisord to end after them."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mlops_platform.errors import PlatformError
@@ -66,7 +67,7 @@ def test_services_start_in_order_and_stop(settings: PlatformSettings, table: Tab
     lines: list[str] = []
     start_services(settings, supervisor, lines.append)
     assert [line.split()[0] for line in lines] == ["first", "second"]
-    assert supervisor.state("second")[0] == "STARTING"
+    assert supervisor.process("second").state == "STARTING"
     assert stop_services(settings) == 2
     assert Supervisor.running(settings) is None
 
@@ -108,8 +109,36 @@ def test_a_supervisor_that_was_killed_is_started_anew(settings: PlatformSettings
     assert Supervisor.running(settings) is not None
 
 
-def test_a_service_that_keeps_dying_is_given_up(settings: PlatformSettings, table: Table) -> None:
-    command = script(settings, "dying.sh", "echo no licence; exit 7")
-    table.is_(Service("dying", command, lambda _settings, _since: False))
-    with pytest.raises(PlatformError, match="dying ends as often as it is started"):
-        start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
+def test_a_start_names_the_service_that_keeps_dying_and_a_later_one_succeeds(
+    settings: PlatformSettings, table: Table
+) -> None:
+    licence = settings.project_root / "licence"
+    command = script(settings, "dying.sh", f"[ -e '{licence}' ] || {{ echo no licence; exit 7; }}; exec sleep 600")
+    table.is_(Service("dying", command, lambda _settings, _since: licence.exists()))
+    supervisor = Supervisor.launched(settings, dict(os.environ))
+    with pytest.raises(PlatformError, match="dying ends as often as it is started") as raised:
+        start_services(settings, supervisor, lambda _line: None)
+    assert "    no licence" in raised.value.what
+    assert supervisor.process("dying").state in ("BACKOFF", "STARTING"), "it is started again, start or no start"
+    licence.touch()
+    start_services(settings, supervisor, lambda _line: None)
+    wait_until(lambda: supervisor.process("dying").pid, "it runs", 10)
+
+
+def test_a_running_supervisor_takes_up_another_table(settings: PlatformSettings, table: Table) -> None:
+    command = script(settings, "one.sh", "exec sleep 600")
+    worker = [Service(f"worker-{number}", (*command, str(number)), lambda _s, _since: True) for number in range(4)]
+    table.is_(worker[0], worker[1])
+    supervisor = Supervisor.launched(settings, dict(os.environ))
+    start_services(settings, supervisor, lambda _line: None)
+    kept, gone = (psutil.Process(supervisor.process(f"worker-{number}").pid) for number in (0, 1))
+    assert supervisor.is_up_to_date()
+    table.is_(worker[0], worker[2], worker[3])
+    assert not supervisor.is_up_to_date()
+    for _ in range(2):  # one that was killed on its way is done again
+        supervisor.update()
+    start_services(settings, supervisor, lambda _line: None)
+    assert supervisor.is_up_to_date()
+    assert supervisor.process("worker-0").pid == kept.pid
+    assert supervisor.process("worker-3").pid
+    assert not gone.is_running()

@@ -54,6 +54,7 @@ def test_the_supervisors_configuration_is_one_it_takes(settings: PlatformSetting
     worker = programs["spark-worker-2"]
     assert shlex.split(worker.command) == [str(settings.project_root / "spark_jobs/worker.sh"), "2"]
     assert worker.stdout_logfile == str(settings.state_dir / "log" / "spark-worker-2.log")
+    assert worker.startretries == 1_000_000, "for ever: each of them waits a second longer than the one before"
     assert (worker.stopasgroup, worker.killasgroup, worker.autostart) == (True, True, False)
 
 
