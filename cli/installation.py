@@ -1,4 +1,8 @@
-"""Where a verb does its work: here, or in a container that has the lake and reaches the services."""
+"""What a verb works on: the services of this installation, by their addresses, or its lake as well.
+
+Where the services are containers, ``mlops`` is a program of this machine all the same: it reads what the watcher saw,
+and asks services through the ports that lead to them. The lake alone is a volume that this machine does not see.
+"""
 
 from pathlib import Path
 
@@ -8,8 +12,17 @@ from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_setting
 from stack.bare import compose
 
 
-def installation(context: typer.Context, file: Path | None = None) -> PlatformSettings:
-    """The settings of this installation, which a verb asks for once its command line has been understood.
+def installation() -> PlatformSettings:
+    """The settings of this installation, for a verb that asks services or reads what the watcher saw.
+
+    Raises:
+        PlatformError: a setting has a value that it does not take.
+    """
+    return load_settings()
+
+
+def with_lake(context: typer.Context, file: Path | None = None) -> PlatformSettings:
+    """The settings of this installation, for a verb that reads or writes the lake.
 
     Where services are containers this does not return: the command runs in one of them, and ends as it ends there.
 

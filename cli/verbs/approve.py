@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.installation import installation
+from cli.installation import with_lake
 from cli.output import show_progress
 from cli.parameters import Timeout, UseCaseArgument
 from mlops_platform.audit import AuditLog, act_of_the_command_line
@@ -23,7 +23,7 @@ def approve(
 
     Answers the training run that asks for an approval, and waits for one that still trains.
     """
-    settings = installation(context)
+    settings = with_lake(context)
     act = act_of_the_command_line("rejection" if reject else "approval", use_case.name)
     with AirflowClient(settings) as airflow, AuditLog(Lake(settings.lake_root)).recording(act) as outcome:
         answered = answer_approval(airflow, use_case.name, approve=not reject, timeout=timeout, progress=show_progress)

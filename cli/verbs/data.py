@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.installation import installation
+from cli.installation import with_lake
 from cli.output import show_rows
 from cli.parameters import Json, UseCaseArgument
 from mlops_platform.lake.datasets import Datasets
@@ -26,7 +26,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="the same seed gives the same file [default: the spec's]")] = None,
 ) -> None:
     """Make up raw data with the character of the real data, and add it as a dataset."""
-    settings = installation(context)
+    settings = with_lake(context)
     generator = get_generator(use_case.name)
     seed = use_case.seed if seed is None else seed
     settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -43,13 +43,13 @@ def add(
     file: Annotated[Path, typer.Argument(help="a CSV file with the columns of the use case, plain or gzip")],
 ) -> None:
     """Take a file in as the next dataset version. The same bytes twice are one version."""
-    _add(installation(context, file), use_case, file)
+    _add(with_lake(context, file), use_case, file)
 
 
 @data.command("list")
 def list_datasets(context: typer.Context, use_case: UseCaseArgument, *, json: Json = False) -> None:
     """List the dataset versions, the oldest first."""
-    datasets = Datasets(Lake(installation(context).lake_root), use_case)
+    datasets = Datasets(Lake(with_lake(context).lake_root), use_case)
     found = [one.model_dump() for one in datasets.list()]
     show_rows(found, ("version", "rows", "arrived_at", "source", "sha256"), json=json)
 

@@ -13,9 +13,9 @@ models = typer.Typer(help="Registered models.", no_args_is_help=True)
 
 
 @models.command("list")
-def list_models(context: typer.Context, use_case: UseCaseArgument, *, json: Json = False) -> None:
+def list_models(use_case: UseCaseArgument, *, json: Json = False) -> None:
     """List the registered versions, the newest first."""
-    with ModelRegistry(installation(context).mlflow_url) as registry:
+    with ModelRegistry(installation().mlflow_url) as registry:
         found = registry.versions(use_case.name)
     rows = [
         {**dataclasses.asdict(one), "aliases": ", ".join(one.aliases), "family": one.tags.get("family", "")}

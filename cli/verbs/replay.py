@@ -12,7 +12,6 @@ from mlops_platform.clients.prediction_service import PredictionService
 
 
 def replay(
-    context: typer.Context,
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="the request_id of an earlier answer")],
     *,
     json: Json = False,
@@ -21,7 +20,7 @@ def replay(
 
     The exit code is 1 if it is not the one that the prediction log has.
     """
-    found = PredictionService(installation(context)).replay(request_id)
+    found = PredictionService(installation()).replay(request_id)
     typer.echo(as_json(found) if json else "\n".join(map(_line, found["answers"])))
     if not all(answer["same"] for answer in found["answers"]):
         raise typer.Exit(1)

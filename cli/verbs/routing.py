@@ -12,7 +12,6 @@ from mlops_platform.models.routing import Routing
 
 
 def routing(
-    context: typer.Context,
     use_case: UseCaseArgument,
     *,
     challenger_share: Annotated[
@@ -24,7 +23,7 @@ def routing(
     json: Json = False,
 ) -> None:
     """Show who answers, the champion or the challenger; with an option, set it while the service runs."""
-    service = PredictionService(installation(context))
+    service = PredictionService(installation())
     found = service.routing(use_case.name)
     share = found.challenger_share if challenger_share is None else challenger_share
     wanted = Routing(challenger_share=share, shadow=found.shadow if shadow is None else shadow)

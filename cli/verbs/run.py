@@ -28,7 +28,6 @@ class Pipeline(enum.StrEnum):
 
 
 def run(
-    context: typer.Context,
     use_case: UseCaseArgument,
     pipeline: Annotated[Pipeline, typer.Argument(help="features: and the training that follows; training: by itself")],
     *,
@@ -54,7 +53,7 @@ def run(
     if pipeline is Pipeline.TRAINING and (dataset_version or dry_run):
         raise typer.BadParameter("--dataset-version and --dry-run belong to the features pipeline")
     name = use_case.name
-    with AirflowClient(installation(context)) as airflow:
+    with AirflowClient(installation()) as airflow:
         if pipeline is Pipeline.FEATURES:
             started = start_features(airflow, name, dataset_version=dataset_version, dry_run=dry_run, force=force)
         else:

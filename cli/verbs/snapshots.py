@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.installation import installation
+from cli.installation import with_lake
 from cli.output import show_rows
 from cli.parameters import Json, UseCaseArgument
 from mlops_platform.audit import AuditLog, act_of_the_command_line
@@ -18,7 +18,7 @@ snapshots = typer.Typer(help="Snapshots of features: what is published, and goin
 @snapshots.command("list")
 def list_snapshots(context: typer.Context, use_case: UseCaseArgument, *, json: Json = False) -> None:
     """List the kept snapshots, the newest first; the published one is marked."""
-    found = Snapshots(Lake(installation(context).lake_root), use_case.name)
+    found = Snapshots(Lake(with_lake(context).lake_root), use_case.name)
     current = found.current()
     rows = [
         {"published": "*" if current and current.snapshot == one.snapshot else "", **one.model_dump()}
@@ -34,7 +34,7 @@ def roll_back_snapshot(
     to: Annotated[str | None, typer.Option(help="the snapshot [default: the one before the published one]")] = None,
 ) -> None:
     """Publish a kept snapshot again. The champion stays as it is."""
-    settings = installation(context)
+    settings = with_lake(context)
     act = act_of_the_command_line("snapshot rollback", use_case.name, to=to)
     with AuditLog(Lake(settings.lake_root)).recording(act) as outcome:
         manifest = roll_back(settings, use_case, to)

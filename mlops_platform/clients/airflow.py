@@ -15,6 +15,9 @@ from mlops_platform.settings import PlatformSettings
 _TIMEOUT = 30.0
 _POLL_SECONDS = 1.0
 _LOG_LINES_SHOWN = 20
+_PAGE = 100
+_ANY = "~"
+"""Stands for every DAG and every run in a path."""
 _ENDED = ("success", "failed")
 _TASK_FAILURES = ("failed", "upstream_failed")
 _TASK_NEWS = ("running", "up_for_retry", "awaiting_input", "deferred", "failed", "skipped", "success")
@@ -58,6 +61,17 @@ class TaskInstance:
     state: str | None
     attempt: int
     end: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class QueuedTask:
+    """A task instance that has a slot of its pool and of the executor, and has not begun."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,29 @@ class AirflowClient:
         found = self._ask("GET", f"{_run(dag_id, run_id)}/taskInstances")["task_instances"]
         tasks = [TaskInstance(one["task_id"], one["state"], one["try_number"], _time(one["end_date"])) for one in found]
         return sorted(tasks, key=lambda task: task.end or dt.datetime.max.replace(tzinfo=dt.UTC))
+
+    def queued_tasks(self) -> list[QueuedTask]:
+        """The tasks of any run that are about to begin, at most a hundred."""
+        query = {"state": "queued", "limit": _PAGE}
+        return [
+            QueuedTask(one["dag_id"], one["dag_run_id"], one["task_id"], one["map_index"], one["try_number"])
+            for one in self._ask("GET", f"{_run(_ANY, _ANY)}/taskInstances", params=query)["task_instances"]
+        ]
+
+    def runs_about_to_start(self) -> list[DagRun]:
+        """The queued runs that nothing holds back: their DAG is read and not paused, and no other run of it goes on."""
+        going_on = {run.dag_id for run in self.runs(_ANY, limit=_PAGE, states=("running",))}
+        queued = self.runs(_ANY, limit=_PAGE, states=("queued",))
+        now = dt.datetime.now(dt.UTC)
+        waiting = [
+            run for run in queued if run.dag_id not in going_on and (run.run_after is None or run.run_after < now)
+        ]
+        startable = {dag_id: self._starts_runs(dag_id) for dag_id in {run.dag_id for run in waiting}}
+        return [run for run in waiting if startable[run.dag_id]]
+
+    def _starts_runs(self, dag_id: str) -> bool:
+        dag = self._ask("GET", _dag(dag_id))
+        return not dag["is_paused"] and not dag["is_stale"]
 
     def log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
         """The lines of the task's latest attempt."""

@@ -12,7 +12,8 @@ from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.lake.tables import latest_view
 from mlops_platform.models.registry import CHAMPION, ModelRegistry
 from mlops_platform.online_store.published import published_store
-from mlops_platform.services.status import service_states
+from mlops_platform.services.health import HealthReport, read_report
+from mlops_platform.services.table import API_SERVER, SCHEDULER, WATCHER
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import find_use_cases
 from mlops_platform.use_case.fingerprint import transform_fingerprint
@@ -21,6 +22,8 @@ from mlops_platform.use_case.spec import UseCase
 LEAST_FREE_DISK = 2 * 1024**3
 """Bytes: a feature run at full size needs about half of it."""
 SAMPLED_IDS = 5
+STANDSTILL_SECONDS = 60.0
+"""For how long nothing may move before it is said: what the watcher mends by itself is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,50 @@ class Finding:
 
 def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
     """Every finding; none on a sound platform. A check that needs a service that is down is left out."""
-    states = {state.name: state.usable for state in service_states(settings)}
-    if not any(states.values()):
-        return [Finding("platform", "no service answers", "start it with ./start.sh"), *_disk(settings)]
-    findings = [
-        Finding(name, "does not answer", f"see {settings.state_dir / 'log' / f'{name}.log'}, then ./restart.sh")
-        for name, usable in states.items()
-        if not usable
+    return [*examine_services(settings, now), *examine_data(settings, now)]
+
+
+def examine_services(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
+    """What the watcher has seen, and the disk: needs no service, and no container."""
+    try:
+        report = read_report(settings)
+    except PlatformError as error:
+        return [Finding("watcher", error.what, error.remedy), *_disk(settings)]
+    if report is None:
+        return [Finding("platform", "it was never started", "start it with ./start.sh"), *_disk(settings)]
+    if report.watcher_is_away(now):
+        what = f"it has not looked at the platform since {report.at:%Y-%m-%d %H:%M:%S} UTC"
+        remedy = f"if the platform was stopped, start it with ./start.sh; if not, {_see_log(settings, WATCHER)}"
+        return [Finding(WATCHER, what, remedy), *_disk(settings)]
+    return [
+        *(
+            Finding(one.name, f"does not answer, for {one.seconds:.0f} s", _see_log(settings, one.name))
+            for one in report.services
+            if not one.usable
+        ),
+        *(
+            Finding("airflow", f"{one.subject} {one.what}, for {one.seconds:.0f} s", _see_log(settings, SCHEDULER))
+            for one in report.standstills
+            if one.seconds > STANDSTILL_SECONDS
+        ),
+        *_disk(settings),
     ]
-    findings += _disk(settings)
-    if states["airflow-api-server"]:
-        findings += _dag_files(settings)
+
+
+def _see_log(settings: PlatformSettings, service: str) -> str:
+    if settings.mode == "local":
+        return f"see {settings.state_dir / 'log' / f'{service}.log'}, then ./restart.sh"
+    return f"see `docker compose logs {service}`, then ./restart.sh"
+
+
+def examine_data(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
+    """Whether DAG files, lake, Hive, online stores and registry agree: asked now, since the watcher does not."""
+    try:
+        report = read_report(settings)
+    except PlatformError:
+        report = None  # said by examine_services
+    fresh = report if report is not None and not report.watcher_is_away(now) else HealthReport(at=now)
+    findings = list(_dag_files(settings)) if fresh.usable(API_SERVER) else []
     use_cases = find_use_cases()
     findings += [Finding(f"use case {error.name}", error.what, error.remedy) for error in use_cases.broken]
     lake = Lake(settings.lake_root)
@@ -61,9 +97,9 @@ def examine(settings: PlatformSettings, now: dt.datetime) -> list[Finding]:
             findings += _age(use_case, manifest, checked_at or manifest.created_at, now)
             findings += _snapshot(lake, use_case, manifest)
             findings += _redis(settings, use_case, manifest)
-            if states["hive-server"]:
+            if fresh.usable("hive-server"):
                 findings += _hive(settings, lake, use_case, manifest)
-            if states["mlflow"]:
+            if fresh.usable("mlflow"):
                 findings += _champion(settings, use_case)
     return findings
 

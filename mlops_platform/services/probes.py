@@ -7,9 +7,11 @@ import socket
 import struct
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
+from mlops_platform.services.health import read_report
 from mlops_platform.settings import PlatformSettings
 
 TIMEOUT = 5.0
@@ -38,6 +40,16 @@ def spark_master(settings: PlatformSettings) -> bool:
 def spark_workers(settings: PlatformSettings) -> bool:
     """As many workers are registered with the master as the settings ask for."""
     return int(_master_state(settings)["aliveworkers"]) >= settings.spark_workers
+
+
+def local_spark_worker(settings: PlatformSettings, number: int) -> bool:
+    """The worker of this number on this machine is registered with the master.
+
+    Its port tells it from the others; where another program had taken that port, the number of workers counts.
+    """
+    alive = [one for one in _master_state(settings)["workers"] if one["state"] == "ALIVE"]
+    port = settings.spark_worker_ui_port + number - 1
+    return len(alive) >= settings.spark_workers or any(urlsplit(one["webuiaddress"]).port == port for one in alive)
 
 
 def spark_worker(settings: PlatformSettings, address: str) -> bool:
@@ -110,6 +122,12 @@ def serving(settings: PlatformSettings) -> bool:
 def jupyter(settings: PlatformSettings) -> bool:
     """Jupyter answers."""
     return _answers(f"http://{settings.bind_address}:{settings.jupyter_port}/api")
+
+
+def watcher(settings: PlatformSettings, since: datetime) -> bool:
+    """The watcher has looked at everything after ``since``, and not long ago."""
+    report = read_report(settings)
+    return report is not None and report.at >= since and not report.watcher_is_away(datetime.now(UTC))
 
 
 def training_launcher() -> bool:

@@ -1,11 +1,13 @@
 """The services of the platform: what launches each, what it waits for, how it is known to be usable."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mlops_platform.services import probes
 from mlops_platform.settings import PlatformSettings
+
+API_SERVER, SCHEDULER, WATCHER = "airflow-api-server", "airflow-scheduler", "watcher"
 
 Probe = Callable[[PlatformSettings, datetime], bool]
 
@@ -24,13 +26,15 @@ class Service:
 
     ``command`` is relative to the project's root. ``usable`` is asked until it says so or ``deadline`` seconds have
     passed since the start; None means a step that runs once and is done when it ends well. A step in the background is
-    started after everything else, and nothing waits for its end.
+    started after everything else, and nothing waits for its end. ``asked_through`` are the services without which
+    nobody can tell whether it is usable.
     """
 
     name: str
     command: tuple[str, ...]
     usable: Probe | None
     depends_on: tuple[str, ...] = ()
+    asked_through: tuple[str, ...] = ()
     # Generous: a machine that is busy starts slowly, and what is broken ends long before.
     deadline: int = 600
     in_background: bool = False
@@ -43,20 +47,22 @@ def services(settings: PlatformSettings) -> tuple[Service, ...]:
         Service("mlflow", ("training/registry.sh",), _stateless(probes.mlflow)),
         Service("hive-metastore", ("hive/metastore.sh",), _stateless(probes.metastore)),
         Service("spark-master", ("spark_jobs/master.sh",), _stateless(probes.spark_master)),
-        *(
-            Service(name, ("spark_jobs/worker.sh", str(number)), _stateless(probes.spark_workers), ("spark-master",))
-            for number in range(1, settings.spark_workers + 1)
-            if (name := f"spark-worker-{number}")
-        ),
-        Service("hive-server", ("hive/hiveserver2.sh",), _stateless(probes.hiveserver2), ("hive-metastore",)),
+        *(_spark_worker(number) for number in range(1, settings.spark_workers + 1)),
         Service(
-            "airflow-api-server",
+            "hive-server",
+            ("hive/hiveserver2.sh",),
+            _stateless(probes.hiveserver2),
+            ("hive-metastore",),
+            ("hive-metastore",),
+        ),
+        Service(
+            API_SERVER,
             ("airflow/api-server.sh",),
             _stateless(probes.airflow_api_server),
             ("airflow-init",),
         ),
         *(
-            Service(f"airflow-{name}", (f"airflow/{name}.sh",), probe, ("airflow-init",))
+            Service(f"airflow-{name}", (f"airflow/{name}.sh",), probe, ("airflow-init",), (API_SERVER,))
             for name, probe in (
                 ("scheduler", _airflow("scheduler")),
                 ("dag-processor", _airflow("dag_processor")),
@@ -65,9 +71,30 @@ def services(settings: PlatformSettings) -> tuple[Service, ...]:
         ),
         Service("serving", ("serving/serve.sh",), _stateless(probes.serving)),
         Service("jupyter", ("notebooks/jupyter.sh",), _stateless(probes.jupyter)),
+        # What it expects is in its command: it is started anew where that changes.
+        Service(WATCHER, ("stack/watcher.sh", str(settings.spark_workers)), probes.watcher),
         # Takes long the first time, and saves time from then on.
         Service("class-archive", ("spark_jobs/class_archive.sh",), None, in_background=True),
     )
+
+
+def _spark_worker(number: int) -> Service:
+    return Service(
+        f"spark-worker-{number}",
+        ("spark_jobs/worker.sh", str(number)),
+        lambda settings, _since: probes.local_spark_worker(settings, number),
+        ("spark-master",),
+        ("spark-master",),
+    )
+
+
+def watched_services(settings: PlatformSettings) -> tuple[Service, ...]:
+    """What the watcher looks after: every lasting service but itself. Containers of one service are one here."""
+    lasting = tuple(one for one in services(settings) if one.usable is not None and one.name != WATCHER)
+    if settings.mode == "local":
+        return lasting
+    workers = replace(_spark_worker(1), name="spark-worker", usable=_stateless(probes.spark_workers))
+    return (*(one for one in lasting if not one.name.startswith(workers.name)), workers)
 
 
 def is_usable(service: Service, settings: PlatformSettings, since: datetime = probes.EPOCH) -> bool:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,14 +23,11 @@ def container_services(settings: PlatformSettings) -> dict[str, Service]:
     """The services that containers run, by their names in docker-compose.yml."""
     address = socket.gethostbyname(socket.gethostname())
     found = {service.name: service for service in services(settings)}
-    worker = found["spark-worker-1"]
     return found | {
-        "spark-worker": Service(
-            "spark-worker",
-            worker.command,
-            lambda settings, _: probes.spark_worker(settings, address),
-            worker.depends_on,
-            worker.deadline,
+        "spark-worker": replace(
+            found["spark-worker-1"],
+            name="spark-worker",
+            usable=lambda settings, _since: probes.spark_worker(settings, address),
         ),
         "training-launcher": Service(
             "training-launcher",

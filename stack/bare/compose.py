@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any, Mapping  # noqa: UP035 - Python 3.8
 
-from mlops_platform.console import say
+from mlops_platform.console import complain, say
 from stack.bare import preflight
 from stack.bare.arguments import first_data
-from stack.bare.compose_override import write_override
+from stack.bare.compose_override import watch_folder, write_override
 from stack.bare.docker import EngineAway, NotInstalled, TimedOut, compose_version, docker, engine_version, status_of
 from stack.bare.env_file import ensure_secrets, ensure_values
 from stack.bare.installation import Refused, ports, state_dir, variables, written
@@ -175,12 +175,20 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
         docker(*COMPOSE, "build", "--quiet", folder=root, shown=True)
         if restarts:
             stop(root)
+        _make_watch_folder(root)
         write_override(root, os.environ)
         say("Starting the services")
         docker("compose", "up", "--detach", "--wait", "--no-build", "--remove-orphans", folder=root, shown=True)
         docker("compose", "run", "--detach", "--rm", "--no-deps", "class-archive", folder=root, seconds=None)
     files = [(use_case, _copied_inside(root, file)) for use_case, file in options.data]
     return _inside(root, "stack.first_run", *first_data(options.rows, files))
+
+
+def _make_watch_folder(root: Path) -> None:
+    folder = watch_folder(state_dir(root, variables(root, os.environ)))
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.getuid() == 0:
+        os.chown(str(folder), *services_user(root))
 
 
 def _copied_inside(root: Path, file: Path) -> Path:
@@ -197,7 +205,7 @@ def _inside(root: Path, module: str, *arguments: str) -> int:
 
 
 def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
-    """Runs ``mlops`` in a container. A file of this machine, the last argument, is copied there first.
+    """Runs ``mlops`` in a container, and says so. A file of this machine, the last argument, is copied there first.
 
     Raises:
         Refused: there is no such file, or it could not be copied.
@@ -206,7 +214,18 @@ def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
         if not file.is_file():
             raise Refused(f"{file}: no such file", remedy="name a file of this machine")
         arguments = [*arguments[:-1], str(_copied_inside(root, file))]
+    complain(f"in the container {INSIDE}, which has the lake:")
     return _inside(root, "cli", *arguments)
+
+
+def output_of_mlops(root: Path, arguments: list[str]) -> str:
+    """What ``mlops`` prints in a container, whatever its exit status says of what it found.
+
+    Raises:
+        DockerFailed: it did not run there, or not to its end.
+    """
+    command = ["exec", "-T", INSIDE, "sh", "-c", 'python -m cli "$@" || [ $? -eq 1 ]', "mlops", *arguments]
+    return docker(*COMPOSE, *command, folder=root, seconds=None)
 
 
 def stop(root: Path) -> None:

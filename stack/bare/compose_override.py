@@ -1,4 +1,5 @@
-"""What only this checkout knows of its containers: where it lies, its commit, and its use cases from outside.
+"""What only this checkout knows of its containers: where it lies, its commit, its use cases from outside, and the
+folder that they share with this machine.
 
 It becomes a second Compose file, which ``.env`` names beside docker-compose.yml: ``docker compose`` by hand reads both.
 """
@@ -24,9 +25,27 @@ USE_CASES_RUN_IN = (
     "airflow-triggerer",
     "serving",
     "jupyter",
+    "watcher",
     "class-archive",
 )
 """The services that import use cases; training runs do as well, and get them from the launcher."""
+
+
+WATCHED = (
+    "hive-metastore",
+    "hive-server",
+    "spark-master",
+    "spark-worker",
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+    "mlflow",
+    "serving",
+    "jupyter",
+)
+"""The services that the watcher asks, and tells to end where they are stuck."""
+WATCHER = "watcher"
 
 
 def write_override(root: Path, environ: Mapping[str, str]) -> None:
@@ -34,30 +53,37 @@ def write_override(root: Path, environ: Mapping[str, str]) -> None:
     known = variables(root, environ)
     path = state_dir(root, known) / "run" / "compose.checkout.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = override(root, search_path(known.get("MLOPS_USE_CASES", ""), root), revision(root))
+    use_cases = search_path(known.get("MLOPS_USE_CASES", ""), root)
+    content = override(root, use_cases, revision(root), watch_folder(state_dir(root, known)))
     replace(path, json.dumps(content, indent=2) + "\n")
     own = root / "docker-compose.override.yml"
     files = [root / "docker-compose.yml", *([own] if own.exists() else []), path]
     set_value(root / ".env", "COMPOSE_FILE", os.pathsep.join(str(file) for file in files))
 
 
-def override(root: Path, use_cases: tuple[Path, ...], commit: str) -> dict[str, Any]:
+def watch_folder(state: Path) -> Path:
+    """What the watcher shares with this machine and with the services that it watches."""
+    return state / "watch"
+
+
+def override(root: Path, use_cases: tuple[Path, ...], commit: str, watch: Path) -> dict[str, Any]:
     """The file's content: a use case's folder is in the containers where it is on this machine."""
     named = os.pathsep.join(str(folder) for folder in use_cases)
-    seen = {
-        "environment": {"MLOPS_USE_CASES": named, "MLOPS_GIT_SHA_AT_START": commit},
-        "volumes": [_mount(folder) for folder in use_cases],
-    }
-    services: dict[str, Any] = dict.fromkeys(USE_CASES_RUN_IN, seen)
+    services: dict[str, Any] = {name: {"volumes": []} for name in sorted({*USE_CASES_RUN_IN, *WATCHED})}
+    for name in USE_CASES_RUN_IN:
+        services[name]["environment"] = {"MLOPS_USE_CASES": named, "MLOPS_GIT_SHA_AT_START": commit}
+        services[name]["volumes"] += [_mount(folder, folder) for folder in use_cases]
+    for name in (*WATCHED, WATCHER):
+        services[name]["volumes"].append(_mount(watch, Path("/var/lib/mlops/watch"), read_only=name != WATCHER))
     services[LAUNCHER] = {"environment": {"MLOPS_TRAINING_CHECKOUT": str(root), "MLOPS_TRAINING_USE_CASES": named}}
     content: dict[str, Any] = _literal({"services": services})
     return content
 
 
-def _mount(folder: Path) -> dict[str, Any]:
+def _mount(folder: Path, target: Path, *, read_only: bool = True) -> dict[str, Any]:
     # a folder that is missing is an error, and not made by the engine as root
     bind = {"create_host_path": False}
-    return {"type": "bind", "source": str(folder), "target": str(folder), "read_only": True, "bind": bind}
+    return {"type": "bind", "source": str(folder), "target": str(target), "read_only": read_only, "bind": bind}
 
 
 def _literal(value: Any) -> Any:

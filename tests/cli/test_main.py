@@ -111,35 +111,65 @@ def test_a_command_line_is_understood_before_a_container_is_asked(
     assert engine.calls() == []
 
 
+IN_CONTAINER = "in the container airflow-scheduler, which has the lake:\n"
+
+
 @pytest.mark.parametrize("code", [0, 1])
-def test_the_work_is_done_in_the_container_and_ends_as_it_ends_there(mlops: Mlops, engine: Engine, code: int) -> None:
+def test_what_needs_the_lake_is_done_in_the_container_and_ends_as_it_ends_there(
+    mlops: Mlops, engine: Engine, code: int
+) -> None:
     engine.ends_with.write_text(str(code), encoding="utf-8")
-    arguments = ["run", "credit_risk", "features", "--dataset-version", "2", "--json"]
-    assert mlops(*arguments).code == code
+    arguments = ["snapshots", "list", "credit_risk", "--json"]
+    assert mlops(*arguments) == Outcome(code, "", IN_CONTAINER)
     assert engine.calls() == [{"arguments": [*INSIDE, *arguments], "copied": ""}]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("approve", "credit_risk"),
         ("data", "generate", "credit_risk"),
         ("data", "list", "credit_risk"),
-        ("doctor",),
-        ("features", "1"),
-        ("models", "list", "credit_risk"),
-        ("predict", "1"),
-        ("replay", "a1"),
-        ("rollback", "credit_risk"),
-        ("routing", "credit_risk"),
         ("snapshots", "list", "credit_risk"),
         ("snapshots", "rollback", "credit_risk"),
-        ("status",),
     ],
 )
-def test_every_verb_is_done_there(mlops: Mlops, engine: Engine, arguments: tuple[str, ...]) -> None:
-    assert mlops(*arguments) == Outcome(0, "", "")
+def test_every_verb_that_needs_the_lake_is_done_there(mlops: Mlops, engine: Engine, arguments: tuple[str, ...]) -> None:
+    assert mlops(*arguments) == Outcome(0, "", IN_CONTAINER)
     assert [call["arguments"] for call in engine.calls()] == [[*INSIDE, *arguments]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("approve", "credit_risk"), "Airflow answered 404 to POST /auth/token"),
+        (("run", "credit_risk", "training"), "Airflow answered 404 to POST /auth/token"),
+        (("features", "1"), "the prediction service answered 404"),
+        (("predict", "1"), "the prediction service answered 404"),
+        (("models", "list", "credit_risk"), "MLflow"),
+        (("replay", "a1"), "no admin token for the prediction service"),
+        (("rollback", "credit_risk"), "no admin token for the prediction service"),
+        (("routing", "credit_risk"), "no admin token for the prediction service"),
+        (("status",), "the platform was never started"),
+    ],
+)
+def test_what_needs_a_service_alone_asks_it_from_here(
+    mlops: Mlops, engine: Engine, arguments: tuple[str, ...], what: str
+) -> None:
+    shown = mlops(*arguments)
+    assert shown.code == 1
+    assert what in shown.err
+    assert engine.calls() == []
+
+
+def test_the_doctor_needs_no_container_and_asks_one_about_the_data(mlops: Mlops, engine: Engine) -> None:
+    engine.ends_with.write_text("1", encoding="utf-8")
+    shown = mlops("doctor", "--json")
+    platform, data = json.loads(shown.out)
+    assert (shown.code, platform["what"], data["subject"]) == (1, "it was never started", "data")
+    assert data["what"].startswith("it could not be looked at: ")
+    asked = engine.calls()[0]["arguments"]
+    assert asked[: len(COMPOSE) + 3] == [*COMPOSE, "exec", "-T", "airflow-scheduler"]
+    assert asked[-3:] == ["doctor", "--data", "--json"]
 
 
 def test_a_file_is_taken_along_and_nothing_else_of_its_name(

@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_platform.services.table import services
+from mlops_platform.services import health
+from mlops_platform.services.table import services, watched_services
 from mlops_platform.settings import PlatformSettings
 from stack.bare import compose
-from stack.bare.compose_override import LAUNCHER, USE_CASES_RUN_IN, override, write_override
+from stack.bare.compose_override import (
+    LAUNCHER,
+    USE_CASES_RUN_IN,
+    WATCHED,
+    WATCHER,
+    override,
+    watch_folder,
+    write_override,
+)
 from stack.bare.installation import written
 from stack.training_launcher import CODE
 
@@ -153,15 +162,31 @@ def test_use_cases_are_where_they_run_and_nowhere_else(file: dict[str, Any]) -> 
     assert own == set(USE_CASES_RUN_IN)
 
 
+def test_the_watcher_shares_its_folder_with_those_it_watches(file: dict[str, Any], tmp_path: Path) -> None:
+    inside = PlatformSettings(mode="container")
+    assert sorted(WATCHED) == sorted(service.name for service in watched_services(inside))
+    services = override(tmp_path, (), "", watch_folder(tmp_path / "var"))["services"]
+    assert watch_folder(tmp_path / "var") == health.watch_folder(PlatformSettings(state_dir=tmp_path / "var"))
+    for name in (*WATCHED, WATCHER):
+        (shared,) = services[name]["volumes"]
+        assert (shared["source"], shared["target"], shared["read_only"]) == (
+            str(tmp_path / "var" / "watch"),
+            "/var/lib/mlops/watch",
+            name != WATCHER,
+        )
+        assert file["services"][name]["healthcheck"]["test"] == ["CMD", "mlops_platform/services/usable.sh", name]
+
+
 def test_a_training_run_runs_the_code_that_its_dag_tells_it_by(file: dict[str, Any]) -> None:
     mounted = {volume.split(":")[0] for volume in file["services"]["airflow-scheduler"]["volumes"]}
     assert {f"./{folder}" for folder in CODE} <= mounted
 
 
 def test_what_only_the_checkout_knows(tmp_path: Path) -> None:
-    content = override(tmp_path, (Path("/srv/mine"), Path("/home/me/$cases")), "c" * 40)
-    assert set(content["services"]) == {*USE_CASES_RUN_IN, LAUNCHER}
-    assert content["services"]["serving"] == {
+    use_cases = (Path("/srv/mine"), Path("/home/me/$cases"))
+    content = override(tmp_path, use_cases, "c" * 40, Path("/srv/var/watch"))
+    assert set(content["services"]) == {*USE_CASES_RUN_IN, *WATCHED, WATCHER, LAUNCHER}
+    assert content["services"]["class-archive"] == {
         "environment": {"MLOPS_USE_CASES": "/srv/mine:/home/me/$$cases", "MLOPS_GIT_SHA_AT_START": "c" * 40},
         "volumes": [
             {
@@ -193,4 +218,4 @@ def test_compose_by_hand_reads_what_the_start_wrote(tmp_path: Path) -> None:
     write_override(tmp_path, {"MLOPS_USE_CASES": ""})
     assert written(tmp_path)["COMPOSE_FILE"].split(":")[1] == str(tmp_path / "docker-compose.override.yml")
     services = json.loads(second.read_text(encoding="utf-8"))["services"]
-    assert services["jupyter"]["volumes"] == []
+    assert [volume["target"] for volume in services["jupyter"]["volumes"]] == ["/var/lib/mlops/watch"]

@@ -1,21 +1,42 @@
-"""``mlops status``."""
+"""``mlops status``: what the watcher saw, and that it is away."""
 
 import datetime as dt
+import json
+
+import pytest
 
 from cli.verbs.status import status_text
-from mlops_platform.services.status import RunStatus, ServiceStatus, Status, UseCaseStatus
+from mlops_platform.services.health import (
+    HealthReport,
+    RunStatus,
+    ServiceHealth,
+    Standstill,
+    UseCaseStatus,
+    write_report,
+)
+from mlops_platform.settings import PlatformSettings
+from tests.cli.conftest import Mlops
+
+AT = dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)
+NOTE = "rejected: version 4\n- roc_auc is too low"
+REPORT = HealthReport(
+    at=AT,
+    services=(
+        ServiceHealth(name="mlflow", usable=True, seconds=60, was_usable=True),
+        ServiceHealth(name="serving", usable=False, seconds=3, was_usable=True),
+    ),
+    use_cases=(
+        UseCaseStatus(
+            "credit_risk", 2, "s2", 20, 7, AT, "3", (RunStatus("credit_risk_training", "t1", "success", AT, NOTE),)
+        ),
+    ),
+)
+SERVICES = "service\nmlflow   ready\nserving  DOWN\n"
 
 
 def test_status_shows_services_and_what_is_published() -> None:
-    at = dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)
-    note = "rejected: version 4\n- roc_auc is too low"
-    runs = (RunStatus("credit_risk_training", "t1", "success", at, note),)
-    use_case = UseCaseStatus("credit_risk", 2, "s2", 20, 7, at, "3", runs)
-    services = (ServiceStatus("mlflow", usable=True), ServiceStatus("serving", usable=False))
-    assert status_text(Status(services, (use_case,))) == (
-        "service\n"
-        "mlflow   ready\n"
-        "serving  DOWN\n"
+    assert status_text(REPORT, AT) == (
+        f"{SERVICES}"
         "\n"
         "credit_risk\n"
         "  dataset    2\n"
@@ -28,3 +49,29 @@ def test_status_shows_services_and_what_is_published() -> None:
         "      rejected: version 4\n"
         "      - roc_auc is too low"
     )
+
+
+def test_what_does_not_move_is_shown_beneath_the_services() -> None:
+    still = Standstill(subject="credit_risk_features: the run f1", what="does not start", seconds=42)
+    report = REPORT.model_copy(update={"standstills": (still,), "use_cases": ()})
+    assert status_text(report, AT) == f"{SERVICES}\ncredit_risk_features: the run f1 does not start, for 42 s"
+
+
+@pytest.mark.parametrize("mode", ["local", "docker"])
+def test_a_watcher_that_is_away_is_said_first(
+    mlops: Mlops, settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("MLOPS_MODE", mode)
+    monkeypatch.setenv("PATH", "")  # no container is asked
+    write_report(settings, REPORT)
+    shown = mlops("status")
+    assert (shown.code, shown.out.splitlines()[:3]) == (
+        0,
+        ["The watcher is away: this is how it was at 2026-01-02 03:04:00 UTC.", "", "service"],
+    )
+    content = json.loads(mlops("status", "--json").out)
+    assert (content["watcher_is_away"], content["services"][1]["usable"]) == (True, False)
+
+
+def test_a_platform_that_was_never_started(mlops: Mlops) -> None:
+    assert mlops("status").err == "error: the platform was never started. Remedy: start it with ./start.sh\n"

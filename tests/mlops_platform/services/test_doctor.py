@@ -17,7 +17,7 @@ from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.online_store.redis import RedisPublisher
 from mlops_platform.services import doctor
 from mlops_platform.services.doctor import Finding, examine
-from mlops_platform.services.status import ServiceStatus
+from mlops_platform.services.health import HealthReport, ServiceHealth, Standstill, write_report
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import UseCases, find_use_cases
 from mlops_platform.use_case.fingerprint import transform_fingerprint
@@ -44,6 +44,15 @@ class FakeHive:
         return [found.get(entity_id) for entity_id in entity_ids]
 
 
+def seen(at: dt.datetime, *, down: Sequence[str] = (), standstills: tuple[Standstill, ...] = ()) -> HealthReport:
+    """What the watcher saw: all but these services are usable."""
+    services = [
+        ServiceHealth(name=name, usable=name not in down, seconds=42, was_usable=True)
+        for name in ("airflow-api-server", "hive-server", "mlflow")
+    ]
+    return HealthReport(at=at, services=tuple(services), standstills=standstills)
+
+
 class Disk(NamedTuple):
     total: int
     used: int
@@ -55,8 +64,7 @@ def sound(
     server: ScriptedServer, settings: PlatformSettings, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
 ) -> SnapshotManifest:
     """A platform without a fault: services up, a snapshot that Hive and the online store hold, a champion."""
-    up = tuple(ServiceStatus(name, usable=True) for name in ("airflow-api-server", "hive-server", "mlflow"))
-    monkeypatch.setattr(doctor, "service_states", lambda _: up)
+    write_report(settings, seen(NOW))
     monkeypatch.setattr("mlops_platform.online_store.hive.HiveStore", FakeHive)
     server.on("POST", "/auth/token", {"access_token": "t"})
     server.on("GET", "/api/v2/importErrors", {"import_errors": []})
@@ -98,22 +106,62 @@ def test_an_empty_platform_has_no_findings(settings: PlatformSettings) -> None:
 
 
 @pytest.mark.usefixtures("sound")
-def test_a_service_that_is_down_is_found_and_not_asked(
-    settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("mode", "log"), [("local", "see {state}/log/{name}.log"), ("docker", "see `docker compose logs {name}`")]
+)
+def test_a_service_that_is_down_is_found_and_not_asked(settings: PlatformSettings, mode: str, log: str) -> None:
     names = ("airflow-api-server", "hive-server", "mlflow")
-    down = tuple(ServiceStatus(name, usable=False) for name in names)
-    monkeypatch.setattr(doctor, "service_states", lambda _: (*down, ServiceStatus("serving", usable=True)))
-    logs = settings.state_dir / "log"
-    assert examine(settings, NOW) == [
-        Finding(name, "does not answer", f"see {logs / f'{name}.log'}, then ./restart.sh") for name in names
+    write_report(settings, seen(NOW, down=names))
+    in_mode = settings.model_copy(update={"mode": mode})
+    assert examine(in_mode, NOW) == [
+        Finding(
+            name,
+            "does not answer, for 42 s",
+            log.format(state=settings.state_dir, name=name) + ", then ./restart.sh",
+        )
+        for name in names
     ]
 
 
 @pytest.mark.usefixtures("sound")
-def test_a_stopped_platform_is_one_finding(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "service_states", lambda _: (ServiceStatus("mlflow", usable=False),))
-    assert examine(settings, NOW) == [Finding("platform", "no service answers", "start it with ./start.sh")]
+def test_a_watcher_that_is_away(settings: PlatformSettings) -> None:
+    write_report(settings, seen(NOW - dt.timedelta(seconds=31)))
+    log = settings.state_dir / "log" / "watcher.log"
+    assert examine(settings, NOW) == [
+        Finding(
+            "watcher",
+            "it has not looked at the platform since 2026-01-04 23:59:29 UTC",
+            f"if the platform was stopped, start it with ./start.sh; if not, see {log}, then ./restart.sh",
+        )
+    ]
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_report_that_cannot_be_read(settings: PlatformSettings) -> None:
+    (settings.state_dir / "watch" / "health.json").write_text("{", encoding="utf-8")
+    (found,) = examine(settings, NOW)
+    assert (found.subject, found.remedy) == (
+        "watcher",
+        "start the platform with ./restart.sh: its watcher writes the file anew",
+    )
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_platform_that_was_never_started(settings: PlatformSettings) -> None:
+    (settings.state_dir / "watch" / "health.json").unlink()
+    assert examine(settings, NOW) == [Finding("platform", "it was never started", "start it with ./start.sh")]
+
+
+@pytest.mark.usefixtures("sound")
+@pytest.mark.parametrize(("seconds", "found"), [(60, 0), (61, 1)])
+def test_what_does_not_move_and_was_not_mended(settings: PlatformSettings, seconds: float, found: int) -> None:
+    still = Standstill(subject="credit_risk_features: the run f1", what="does not start", seconds=seconds)
+    write_report(settings, seen(NOW, standstills=(still,)))
+    log = settings.state_dir / "log" / "airflow-scheduler.log"
+    finding = Finding(
+        "airflow", "credit_risk_features: the run f1 does not start, for 61 s", f"see {log}, then ./restart.sh"
+    )
+    assert examine(settings, NOW) == [finding] * found
 
 
 @pytest.mark.usefixtures("sound")
@@ -148,6 +196,7 @@ def test_an_online_store_with_other_entities(sound: SnapshotManifest, settings: 
 
 @pytest.mark.usefixtures("sound")
 def test_a_snapshot_that_is_too_old(settings: PlatformSettings) -> None:
+    write_report(settings, seen(NOW + dt.timedelta(days=7)))
     (found,) = examine(settings, NOW + dt.timedelta(days=7))
     assert found.what == "no run has looked for newer data for 8.0 days, 7 are allowed"
     Snapshots(Lake(settings.lake_root), "credit_risk").note_check(NOW + dt.timedelta(days=6))
