@@ -168,7 +168,7 @@ def _airflow(settings: PlatformSettings) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(settings.project_root / "airflow" / "airflow.cfg"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.project_root / "airflow" / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.project_root / "airflow" / "plugins"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         "AIRFLOW__API__BASE_URL": settings.public.airflow_url,
         "AIRFLOW__API__HOST": settings.bind_address,
