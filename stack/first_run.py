@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.clients.airflow import AWAY_SECONDS, AirflowClient
 from mlops_platform.clients.prediction_service import connect
 from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
@@ -75,7 +75,7 @@ def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, 
 
 
 def _run_pipeline(settings: PlatformSettings, use_case: str, report: Report) -> TrainingResult:
-    with AirflowClient(settings) as airflow:
+    with AirflowClient(settings, patience=AWAY_SECONDS, progress=report) as airflow:
         features_run = start_features(airflow, use_case)
         done = follow_pipeline(airflow, use_case, features_run, PIPELINE_DEADLINE, report)
         if done.training is not None:

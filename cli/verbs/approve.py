@@ -8,7 +8,7 @@ from cli.installation import with_lake
 from cli.output import show_progress
 from cli.parameters import Timeout, UseCaseArgument
 from mlops_platform.audit import AuditLog, act_of_the_command_line
-from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.clients.airflow import AWAY_SECONDS, AirflowClient
 from mlops_platform.lake.lake import Lake
 from mlops_platform.pipelines.follow import answer_approval
 
@@ -25,7 +25,10 @@ def approve(
     """
     settings = with_lake(context)
     act = act_of_the_command_line("rejection" if reject else "approval", use_case.name)
-    with AirflowClient(settings) as airflow, AuditLog(Lake(settings.lake_root)).recording(act) as outcome:
+    with (
+        AirflowClient(settings, patience=AWAY_SECONDS, progress=show_progress) as airflow,
+        AuditLog(Lake(settings.lake_root)).recording(act) as outcome,
+    ):
         answered = answer_approval(airflow, use_case.name, approve=not reject, timeout=timeout, progress=show_progress)
         outcome.update(run=answered.run_id, subject=answered.subject)
     typer.echo(f"{'rejected' if reject else 'approved'}: {answered.subject} ({answered.run_id})")

@@ -8,7 +8,7 @@ import typer
 from cli.installation import installation
 from cli.output import as_json, show_progress
 from cli.parameters import Json, Timeout, UseCaseArgument
-from mlops_platform.clients.airflow import AirflowClient, DagRun
+from mlops_platform.clients.airflow import AWAY_SECONDS, AirflowClient, DagRun
 from mlops_platform.pipelines.follow import (
     FeaturesResult,
     TrainingResult,
@@ -53,7 +53,7 @@ def run(
     if pipeline is Pipeline.TRAINING and (dataset_version or dry_run):
         raise typer.BadParameter("--dataset-version and --dry-run belong to the features pipeline")
     name = use_case.name
-    with AirflowClient(installation()) as airflow:
+    with AirflowClient(installation(), patience=AWAY_SECONDS, progress=show_progress) as airflow:
         if pipeline is Pipeline.FEATURES:
             started = start_features(airflow, name, dataset_version=dataset_version, dry_run=dry_run, force=force)
         else:

@@ -12,10 +12,13 @@ import httpx
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import PlatformSettings
 
+AWAY_SECONDS = 300.0
+"""For how long whoever follows a run waits for an Airflow that is away: any restart of it is over by then."""
 _TIMEOUT = 30.0
 _POLL_SECONDS = 1.0
 _LOG_LINES_SHOWN = 20
 _PAGE = 100
+_LOGIN = "/auth/token"
 _ANY = "~"
 """Stands for every DAG and every run in a path."""
 _ENDED = ("success", "failed")
@@ -96,11 +99,27 @@ class Approval:
 
 
 class AirflowClient:
-    """Airflow's REST API as the platform's admin. A context manager; logs in when first asked something."""
+    """Airflow's REST API as the platform's admin. A context manager; logs in when first asked something.
 
-    def __init__(self, settings: PlatformSettings, *, poll_seconds: float = _POLL_SECONDS) -> None:
+    Args:
+        patience: for how many seconds an Airflow that answered before may be away, for instance while it is restarted,
+            before that is an error.
+        progress: told that it is away.
+    """
+
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        *,
+        poll_seconds: float = _POLL_SECONDS,
+        patience: float = 0.0,
+        progress: Progress = lambda _line: None,
+    ) -> None:
         self._settings = settings
         self._poll_seconds = poll_seconds
+        self._patience = patience
+        self._progress = progress
+        self._has_answered = False
         self._http = httpx.Client(base_url=settings.airflow_url, timeout=_TIMEOUT, trust_env=False)
         self._token: str | None = None
 
@@ -299,22 +318,35 @@ class AirflowClient:
     def _ask(self, method: str, path: str, **request: Any) -> Any:
         return self._content(self._send(method, path, **request))
 
-    def _send(
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Airflow's answer, whatever its status; one that was there before is waited for."""
+        end, told = time.monotonic() + self._patience, False
+        while True:
+            try:
+                answer = self._send_once(method, path, **request)
+                self._has_answered = True
+                return answer
+            except httpx.HTTPError as error:
+                what = f"Airflow does not answer at {self._settings.airflow_url} ({str(error) or type(error).__name__})"
+                if not self._has_answered or not _may_be_repeated(error) or time.monotonic() >= end:
+                    raise AirflowError(
+                        what, remedy="see which services run with `mlops status`; start them with ./start.sh"
+                    ) from None
+            if not told:
+                self._progress(f"{what}: waiting for it, {self._patience:.0f} s at most")
+                told = True
+            time.sleep(self._poll_seconds)
+
+    def _send_once(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **request: Any
     ) -> httpx.Response:
-        try:
-            for fresh in (False, True):
-                if self._token is None or fresh:
-                    self._token = self._log_in()
-                token = {"Authorization": f"Bearer {self._token}"}
-                answer = self._http.request(method, path, headers={**token, **(headers or {})}, **request)
-                if answer.status_code != httpx.codes.UNAUTHORIZED:
-                    break
-        except httpx.HTTPError as error:
-            raise AirflowError(
-                f"Airflow does not answer at {self._settings.airflow_url} ({str(error) or type(error).__name__})",
-                remedy="see which services run with `mlops status`; start them with ./start.sh",
-            ) from None
+        for fresh in (False, True):
+            if self._token is None or fresh:
+                self._token = self._log_in()
+            token = {"Authorization": f"Bearer {self._token}"}
+            answer = self._http.request(method, path, headers={**token, **(headers or {})}, **request)
+            if answer.status_code != httpx.codes.UNAUTHORIZED:
+                break
         return answer
 
     def _log_in(self) -> str:
@@ -325,7 +357,7 @@ class AirflowClient:
                 remedy="set MLOPS_AIRFLOW_ADMIN_PASSWORD in .env, or run ./start.sh, which makes one",
             )
         body = {"username": self._settings.airflow_admin_user, "password": password.get_secret_value()}
-        answer = self._http.post("/auth/token", json=body)
+        answer = self._http.post(_LOGIN, json=body)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise AirflowError(
                 f"Airflow refuses the login of {self._settings.airflow_admin_user}",
@@ -348,6 +380,12 @@ class AirflowClient:
             f"Airflow answered {answer.status_code} to {answer.request.method} {answer.url.path}: {_detail(answer)}",
             remedy="ask for something else, as the answer says" if mine else "see the log of airflow-api-server",
         )
+
+
+def _may_be_repeated(error: httpx.HTTPError) -> bool:
+    """Whether the request that ended so did not come to Airflow, or does nothing twice."""
+    asked = error.request
+    return isinstance(error, httpx.ConnectError) or asked.method == "GET" or asked.url.path == _LOGIN
 
 
 def _part(text: str) -> str:

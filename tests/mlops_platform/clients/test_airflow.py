@@ -1,5 +1,7 @@
+import contextlib
 from typing import Any
 
+import httpx
 import pytest
 
 from mlops_platform.clients.airflow import AirflowClient, AirflowError, Approval, RunFailed
@@ -38,6 +40,85 @@ def test_an_expired_token_is_renewed_once(airflow: AirflowClient, server: Script
     server.on("GET", RUN, (401, {"detail": "expired"}), run("running"))
     assert airflow.run("credit_risk_features", "manual__1+00").state == "running"
     assert [asked.authorization for asked in server.requests("GET", RUN)] == ["Bearer t1", "Bearer t2"]
+
+
+class Away:
+    """An Airflow that breaks off, or refuses, so many requests of one method before it answers again."""
+
+    def __init__(
+        self, airflow: AirflowClient, monkeypatch: pytest.MonkeyPatch, error: type[httpx.TransportError]
+    ) -> None:
+        self.left = 0
+        real = airflow._http.request
+
+        def request(method: str, url: str, **more: Any) -> httpx.Response:
+            if self.left:
+                self.left -= 1
+                raise error("gone", request=httpx.Request(method, f"http://airflow{url}"))
+            return real(method, url, **more)
+
+        monkeypatch.setattr(airflow._http, "request", request)
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout])
+def test_an_airflow_that_is_restarted_is_waited_for_and_that_is_said(
+    server: ScriptedServer,
+    settings: PlatformSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[httpx.TransportError],
+) -> None:
+    server.on("POST", "/auth/token", {"access_token": "t1"})
+    server.on("GET", RUN, run("running"), run("success"))
+    server.on("GET", f"{RUN}/taskInstances", {"task_instances": []})
+    told: list[str] = []
+    with AirflowClient(settings, poll_seconds=0.0, patience=60, progress=told.append) as airflow:
+        away = Away(airflow, monkeypatch, error)
+        started = airflow.run("credit_risk_features", "manual__1+00")
+        away.left = 5
+        assert airflow.wait(started, timeout=60, progress=told.append).state == "success"
+    assert told == [f"Airflow does not answer at {settings.airflow_url} (gone): waiting for it, 60 s at most"]
+
+
+def test_an_airflow_that_stays_away_is_an_error_after_the_patience(
+    server: ScriptedServer, settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("POST", "/auth/token", {"access_token": "t1"})
+    server.on("GET", RUN, run("running"))
+    with AirflowClient(settings, poll_seconds=0.0, patience=0.05) as airflow:
+        away = Away(airflow, monkeypatch, httpx.ConnectError)
+        airflow.run("credit_risk_features", "manual__1+00")
+        away.left = 1_000_000
+        with pytest.raises(AirflowError, match=r"Airflow does not answer at .* \(gone\)"):
+            airflow.run("credit_risk_features", "manual__1+00")
+
+
+def test_an_airflow_that_never_answered_is_not_waited_for(
+    settings: PlatformSettings, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: pytest.fail("it waits"))
+    nobody = settings.model_copy(update={"airflow_port": unused_port})
+    with AirflowClient(nobody, patience=60) as airflow, pytest.raises(AirflowError, match="does not answer"):
+        airflow.run("credit_risk_features", "manual__1+00")
+
+
+@pytest.mark.parametrize(("error", "started"), [(httpx.ConnectError, 1), (httpx.ReadError, 0)])
+def test_a_run_is_never_triggered_twice(
+    server: ScriptedServer,
+    settings: PlatformSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[httpx.TransportError],
+    started: int,
+) -> None:
+    server.on("POST", "/auth/token", {"access_token": "t1"})
+    server.on("GET", DAG, {})
+    server.on("POST", f"{DAG}/dagRuns", run("queued"))
+    with AirflowClient(settings, poll_seconds=0.0, patience=60) as airflow:
+        away = Away(airflow, monkeypatch, error)
+        assert airflow.has_dag("credit_risk_features")
+        away.left = 1
+        with contextlib.nullcontext() if started else pytest.raises(AirflowError, match="does not answer"):
+            airflow.trigger("credit_risk_features", {})
+    assert len(server.requests("POST", f"{DAG}/dagRuns")) == started
 
 
 def test_waiting_tells_of_each_task_once_and_ends_with_success(airflow: AirflowClient, server: ScriptedServer) -> None:
