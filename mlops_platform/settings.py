@@ -9,11 +9,12 @@ The bare-Python preflight reads the default ports out of this file's text, so th
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mlops_platform import dotenv
 from mlops_platform.errors import PlatformError
 from mlops_platform.revision import revision
 from mlops_platform.search_path import search_path
@@ -34,7 +35,7 @@ JvmMemory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
 class PlatformSettings(BaseSettings):
     """Addresses, paths and secrets of one installation of the platform."""
 
-    model_config = SettingsConfigDict(env_prefix="MLOPS_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=dotenv.PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     # docker: the services are containers, seen from the machine they run on; container: seen from one of them.
     mode: Literal["local", "docker", "container"] = "local"
@@ -183,14 +184,27 @@ class PlatformSettings(BaseSettings):
         return f"thrift://{self.metastore_host}:{self.metastore_port}"
 
 
+_FIELDS = {f"{dotenv.PREFIX}{field.upper()}": field for field in PlatformSettings.model_fields}
+
+
 def load_settings(env_file: Path | None = PROJECT_ROOT / ".env") -> PlatformSettings:
     """The settings of this installation.
 
     Raises:
-        PlatformError: a variable has a value that its setting does not take; names the variable and what it takes.
+        PlatformError: a variable has a value that its setting does not take; names the variable and what it takes. Or
+            the file has a line that is not understood.
     """
     try:
-        return PlatformSettings(_env_file=env_file)
+        written = {} if env_file is None else dotenv.read(env_file)
+        given = dotenv.overridden(written, os.environ)
+        values: dict[str, Any] = {field: given[name] for name, field in _FIELDS.items() if name in given}
+        return PlatformSettings(**values)
+    except dotenv.EnvFileError as error:
+        raise PlatformError(str(error), remedy="correct it; .env.example shows how lines are written") from None
+    except OSError as error:
+        raise PlatformError(
+            f"{env_file} cannot be read ({error.strerror})", remedy="let it belong to who runs this"
+        ) from None
     except ValidationError as error:
         findings = "; ".join(
             f"MLOPS_{str(part['loc'][0]).upper()}: {part['msg']} (found {part['input']!r})" for part in error.errors()

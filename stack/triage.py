@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mlops_platform.services.health import HealthReport, Repair, ServiceHealth, Standstill, UseCaseStatus
 from mlops_platform.services.table import API_SERVER, SCHEDULER, Service
 
-STUCK_SECONDS = 90.0
+STUCK_SECONDS = 120.0
 """For how long a service that was usable may not be, before it is started anew: longer than any takes to start."""
 STANDSTILL_SECONDS = 30.0
 """For how long a task or a run may wait for nothing before the scheduler is started anew."""

@@ -102,8 +102,8 @@ class AirflowClient:
     """Airflow's REST API as the platform's admin. A context manager; logs in when first asked something.
 
     Args:
-        patience: for how many seconds an Airflow that answered before may be away, for instance while it is restarted,
-            before that is an error.
+        patience: for how many seconds an Airflow that is slow, or answered before, may be away, for instance while it
+            is restarted, before that is an error.
         progress: told that it is away.
     """
 
@@ -319,7 +319,7 @@ class AirflowClient:
         return self._content(self._send(method, path, **request))
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Airflow's answer, whatever its status; one that was there before is waited for."""
+        """Airflow's answer, whatever its status. One that is slow is waited for, and one that was there before."""
         end, told = time.monotonic() + self._patience, False
         while True:
             try:
@@ -328,7 +328,8 @@ class AirflowClient:
                 return answer
             except httpx.HTTPError as error:
                 what = f"Airflow does not answer at {self._settings.airflow_url} ({str(error) or type(error).__name__})"
-                if not self._has_answered or not _may_be_repeated(error) or time.monotonic() >= end:
+                not_there = isinstance(error, httpx.ConnectError) and not self._has_answered
+                if not_there or not _may_be_repeated(error) or time.monotonic() >= end:
                     raise AirflowError(
                         what, remedy="see which services run with `mlops status`; start them with ./start.sh"
                     ) from None

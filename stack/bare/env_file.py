@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Mapping  # noqa: UP035 - Python 3.8
 
+from mlops_platform import dotenv
+
 _INTRODUCTION = """\
 # This installation's secrets, and what you change of its defaults: .env.example lists what there is.
 # Kept by ./stop.sh, removed by ./reset.sh.
@@ -45,28 +47,26 @@ def ensure_values(env_file: Path, values: Mapping[str, str]) -> None:
 
 
 def set_value(env_file: Path, name: str, value: str) -> None:
-    """Makes the variable have this value, in the line where it stands or in one more."""
-    lines = env_file.read_text(encoding="utf-8").splitlines() if env_file.exists() else []
-    if f"{name}={value}" in lines:
+    """Makes the variable have this value, in one step: a line that says otherwise gives way to one at the end."""
+    if dotenv.read(env_file).get(name) == value:
         return
-    kept = [line for line in lines if line.split("=", 1)[0].strip() != name]
-    if kept != lines:
-        replace(env_file, "".join(f"{line}\n" for line in kept))
-    ensure_values(env_file, {name: value})
+    text = env_file.read_text(encoding="utf-8") if env_file.exists() else _INTRODUCTION
+    kept = [line for line in text.splitlines() if dotenv.name_of(line) != name]
+    replace(env_file, "".join(f"{line}\n" for line in [*kept, dotenv.line_of(name, value)]))
 
 
 def _add_missing(env_file: Path, values: Mapping[str, Callable[[], str]]) -> tuple[str, ...]:
-    """Adds what is not there; the file is readable by its owner only.
+    """Adds what is not there, or empty; the file is readable by its owner only.
 
-    Lines that are there stay as they are. The file is replaced in one step: nobody reads half of it.
+    Lines that say something stay as they are. The file is replaced in one step: nobody reads half of it.
     """
     text = env_file.read_text(encoding="utf-8") if env_file.exists() else _INTRODUCTION
-    present = {line.split("=", 1)[0].strip() for line in text.splitlines() if "=" in line}
-    missing = tuple(name for name in values if name not in present)
+    present = dotenv.read(env_file)
+    missing = tuple(name for name in values if not present.get(name))
     if missing:
-        if not text.endswith("\n"):
-            text += "\n"
-        replace(env_file, text + "".join(f"{name}={values[name]()}\n" for name in missing))
+        kept = [line for line in text.splitlines() if dotenv.name_of(line) not in missing]
+        added = [dotenv.line_of(name, values[name]()) for name in missing]
+        replace(env_file, "".join(f"{line}\n" for line in [*kept, *added]))
     return missing
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Mapping  # noqa: UP035 - Python 3.8
 
+from mlops_platform import dotenv
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Every process of an installation carries this variable with the installation's state folder as its value.
@@ -33,16 +35,24 @@ class UnderWay(Exception):
 
 
 def written(root: Path) -> dict[str, str]:
-    """The variables of ``.env``."""
-    env_file = root / ".env"
-    lines = env_file.read_text(encoding="utf-8").splitlines() if env_file.exists() else []
-    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+    """The variables of ``.env``.
+
+    Raises:
+        Refused: it has a line that not every program reads in the same way.
+    """
+    try:
+        return dotenv.read(root / ".env")
+    except dotenv.EnvFileError as error:
+        raise Refused(str(error), remedy="correct it; .env.example shows how lines are written") from None
 
 
 def variables(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The MLOPS_* variables that count: those of ``.env``, overridden by the environment's."""
-    return {**written(root), **{name: value for name, value in environ.items() if name.startswith("MLOPS_")}}
+    """The variables that count: those of ``.env``, and the environment's MLOPS_*, which override them. None is empty.
+
+    Raises:
+        Refused: see :func:`written`.
+    """
+    return dotenv.overridden(written(root), environ)
 
 
 def state_dir(root: Path, known: Mapping[str, str]) -> Path:

@@ -68,6 +68,13 @@ def test_variables_of_the_environment_override_the_file(tmp_path: Path) -> None:
     assert variables(tmp_path, {"MLOPS_B": "3", "OTHER": "4"}) == {"MLOPS_A": "1", "MLOPS_B": "3"}
 
 
+def test_the_scripts_refuse_what_mlops_refuses(checkout: Path) -> None:
+    (checkout / ".env").write_text("MLOPS_AIRFLOW_PORT=$PORT\n", encoding="utf-8")
+    done = run(checkout, "./start.sh", "--check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {checkout}/.env, line 1 is not of the form NAME=value")
+
+
 def test_the_wrapper_hides_the_missing_module_and_passes_the_rest(tmp_path: Path) -> None:
     runtime = tmp_path / "runtime"
     runtime.write_text('#!/usr/bin/env bash\nprintf "<%s>" "$@"\n', encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_platform import console, revision, search_path
+from mlops_platform import console, dotenv, revision, search_path
 from mlops_platform.services import java
 from mlops_platform.settings import PlatformSettings
 from stack import bare
@@ -154,7 +154,7 @@ BARE = sorted(Path(str(bare.__file__)).parent.glob("*.py"))
 
 
 @pytest.mark.parametrize(
-    "path", [*BARE, *(Path(str(module.__file__)) for module in (console, java, revision, search_path))]
+    "path", [*BARE, *(Path(str(module.__file__)) for module in (console, dotenv, java, revision, search_path))]
 )
 def test_what_runs_before_the_environment_exists_needs_only_an_old_python(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
