@@ -24,7 +24,7 @@ from cli.verbs.run import run
 from cli.verbs.snapshots import snapshots
 from cli.verbs.status import status
 from mlops_platform.errors import PlatformError
-from stack.bare.installation import Refused
+from stack.bare.installation import Refused, unusable_file
 
 app = typer.Typer(
     help="Run pipelines, look things up, and see how the platform is.",
@@ -50,4 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(given, prog_name="mlops", obj=given)
     except (PlatformError, Refused) as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        typer.echo(unusable_file(error), err=True)
         sys.exit(1)

@@ -13,7 +13,7 @@ from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_setting
 from mlops_platform.state import bring_up_to_date
 from stack.bare.arguments import add_first_data
 from stack.bare.env_file import ensure_secrets
-from stack.bare.installation import UnderWay, lock
+from stack.bare.installation import UnderWay, lock, unusable_file
 from stack.first_run import has_champion, prediction_for_real_id, run_first_pipelines
 from stack.startup import start_services, stop_services
 from stack.summary import summary
@@ -86,6 +86,9 @@ def main(arguments: list[str]) -> int:
         options.run(options)
     except (PlatformError, UnderWay) as error:
         complain(f"error: {error}")
+        return 1
+    except OSError as error:
+        complain(unusable_file(error))
         return 1
     except KeyboardInterrupt:
         return 130

@@ -9,7 +9,7 @@ from typing import Callable  # noqa: UP035 - Python 3.8
 from mlops_platform.console import complain
 from stack.bare.arguments import install_parser, reset_parser, start_parser, stop_parser
 from stack.bare.commands import install, reset, restart, start, stop
-from stack.bare.installation import Refused, UnderWay
+from stack.bare.installation import Refused, UnderWay, unusable_file
 
 COMMANDS: dict[str, tuple[argparse.ArgumentParser, Callable[[argparse.Namespace], int]]] = {
     "install": (install_parser("python -m stack.bare install"), install),
@@ -28,6 +28,9 @@ def main(arguments: list[str]) -> int:
         return run(options)
     except (Refused, UnderWay) as error:
         complain(f"error: {error}")
+        return 1
+    except OSError as error:
+        complain(unusable_file(error))
         return 1
     except KeyboardInterrupt:
         return 130

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 
 from mlops_platform.console import complain, say
 from stack.bare import compose, preflight, venv
@@ -39,26 +41,27 @@ def _start(options: argparse.Namespace, *, restarts: bool) -> int:
     if found or options.check:
         (complain if found else say)(preflight.report(found))
         return 1 if found else 0
-    with lock(state_dir(ROOT, variables(ROOT, os.environ))):
+    with lock(state_dir(ROOT, variables(ROOT, os.environ))) as held:
         remember(mode, options.workers)
         if mode == "docker":
             venv.install_command_line()
             return compose.start(ROOT, options, restarts=restarts)
         venv.install(dev=False)
-    stopped = venv.in_environment("stop") if restarts else 0
-    return stopped or venv.in_environment("start", *first_data(options.rows, options.data))
+        stopped = venv.in_environment(held, "stop") if restarts else 0
+        return stopped or venv.in_environment(held, "start", *first_data(options.rows, options.data))
 
 
 def stop(_options: argparse.Namespace) -> int:
     """Stops everything and keeps the data."""
-    if mode_before() == "docker":
-        with lock(state_dir(ROOT, variables(ROOT, os.environ))):
-            compose.stop(ROOT)
-        return 0
-    if not _may_run():
+    in_containers = mode_before() == "docker"
+    if not in_containers and not _may_run():
         say("Nothing is running: there is no environment yet.")
         return 0
-    return venv.in_environment("stop")
+    with lock(state_dir(ROOT, variables(ROOT, os.environ))) as held:
+        if not in_containers:
+            return venv.in_environment(held, "stop")
+        compose.stop(ROOT)
+    return 0
 
 
 def reset(options: argparse.Namespace) -> int:
@@ -66,7 +69,8 @@ def reset(options: argparse.Namespace) -> int:
     state = state_dir(ROOT, variables(ROOT, os.environ))
     if ROOT not in state.parents:
         raise Refused(f"the state folder {state} is outside the project", remedy="remove it yourself")
-    doomed = [path for path in (state, ROOT / ".env", *([venv.VENV] if options.all else [])) if path.exists()]
+    secrets_and_environment = [ROOT / ".env", *([venv.VENV] if options.all else [])]
+    doomed = [path for path in (state, *secrets_and_environment) if path.exists()]
     if not doomed:
         say("Nothing to remove.")
         return 0
@@ -77,12 +81,15 @@ def reset(options: argparse.Namespace) -> int:
     if not options.yes and not _confirmed(f"Remove {names} with all data, models and history in it? [y/N] "):
         say("Nothing was removed.")
         return 1
-    if used_docker:
-        compose.remove(ROOT)
-    if _may_run() and venv.in_environment("stop") != 0:
-        return 1
-    for path in doomed:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    with lock(state) as held:
+        if used_docker:
+            compose.remove(ROOT)
+        if _may_run() and venv.in_environment(held, "stop") != 0:
+            return 1
+        for path in doomed:
+            if path != state:
+                _remove(path)
+        _remove_state(state)
     say(f"Removed {names}.")
     return 0
 
@@ -90,6 +97,22 @@ def reset(options: argparse.Namespace) -> int:
 def _may_run() -> bool:
     """Whether local processes of this installation may be there: an environment half made never started any."""
     return venv.holds_everything() or is_running(state_dir(ROOT, variables(ROOT, os.environ)))
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _remove_state(state: Path) -> None:
+    """The lock goes last: until then nobody starts, and who starts afterwards finds nothing."""
+    kept = state / "run" / "lock"
+    for path in (*state.iterdir(), *kept.parent.iterdir()):
+        if path not in (kept.parent, kept):
+            _remove(path)
+    kept.unlink()
+    with suppress(OSError):  # somebody has started anew meanwhile
+        kept.parent.rmdir()
+        state.rmdir()
 
 
 def _confirmed(question: str) -> bool:

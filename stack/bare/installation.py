@@ -9,6 +9,7 @@ import ast
 import fcntl
 import os
 import socket
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Mapping  # noqa: UP035 - Python 3.8
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Every process of an installation carries this variable with the installation's state folder as its value.
 MARK = "MLOPS_STARTED_BY"
+# The open lock that a child process goes on under.
+_INHERITED = "MLOPS_LOCK_DESCRIPTOR"
 
 
 class Refused(Exception):
@@ -32,6 +35,17 @@ class Refused(Exception):
 
 class UnderWay(Exception):
     """Another start, stop or reset of this installation holds the lock."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(f"another start, stop or reset of {state} is under way: wait for it")
+
+
+def unusable_file(error: OSError) -> str:
+    """What to say of a file that cannot be read or written, as all commands say it."""
+    return (
+        f"error: {error.filename or 'a file'}: {error.strerror or error}. "
+        "Remedy: let it belong to the user who runs this, and see that the disk has room"
+    )
 
 
 def written(root: Path) -> dict[str, str]:
@@ -91,20 +105,42 @@ def is_running(state: Path) -> bool:
 
 
 @contextmanager
-def lock(state: Path) -> Iterator[None]:
-    """Holds this installation's lock; it ends with the process, however that ends.
+def lock(state: Path) -> Iterator[int]:
+    """Holds this installation's lock, or the one that this process was started under. Gives its descriptor.
+
+    It ends with the last process that has the descriptor, however that ends.
 
     Raises:
         UnderWay: somebody else holds it.
     """
     path = state / "run" / "lock"
+    inherited = os.environ.pop(_INHERITED, None)
+    if inherited is not None and _is_open(int(inherited), path):
+        yield int(inherited)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UnderWay(f"another start, stop or reset of {state} is under way: wait for it") from None
-        yield
+            raise UnderWay(state) from None
+        if not _is_open(descriptor, path):  # a reset has just removed it
+            raise UnderWay(state)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_open(descriptor: int, path: Path) -> bool:
+    """Whether the descriptor is one of the file that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def run_under(descriptor: int, *command: str) -> int:
+    """Runs a command that may take the lock of this descriptor for its own; its exit status."""
+    environment = {**os.environ, _INHERITED: str(descriptor)}
+    return subprocess.run(command, cwd=str(ROOT), env=environment, pass_fds=(descriptor,), check=False).returncode

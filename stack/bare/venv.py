@@ -19,7 +19,7 @@ from pathlib import Path
 from mlops_platform.console import say
 from mlops_platform.services import java
 from stack.bare import env_file, preflight
-from stack.bare.installation import ROOT, Refused, is_running, state_dir, variables
+from stack.bare.installation import ROOT, Refused, is_running, run_under, state_dir, variables
 from stack.bare.uv import found_or_fetched
 
 VENV = ROOT / ".venv"
@@ -77,9 +77,9 @@ def holds_everything() -> bool:
     return LOCK.name in _noted()
 
 
-def in_environment(*arguments: str) -> int:
-    """Runs ``python -m stack ARGUMENTS`` with what is installed; its exit status."""
-    return subprocess.run([str(PYTHON), "-m", "stack", *arguments], cwd=str(ROOT), check=False).returncode
+def in_environment(held: int, *arguments: str) -> int:
+    """Runs ``python -m stack ARGUMENTS`` with what is installed, under the lock that is held; its exit status."""
+    return run_under(held, str(PYTHON), "-m", "stack", *arguments)
 
 
 def _make(uv: Path) -> None:

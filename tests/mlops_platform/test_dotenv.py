@@ -80,7 +80,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "it's $5"])
 def test_what_no_line_can_say_is_refused(value: str) -> None:
-    with pytest.raises(EnvFileError, match="V cannot be written to .env"):
+    with pytest.raises(EnvFileError, match="V cannot be written to"):
         line_of("V", value)
 
 

@@ -1,7 +1,9 @@
 """The shell scripts, in a copy of what they need before there is an environment."""
 
+import fcntl
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -61,6 +63,73 @@ def test_two_commands_at_once(tmp_path: Path) -> None:
     assert str(raised.value) == f"another start, stop or reset of {tmp_path} is under way: wait for it"
     with lock(tmp_path):
         pass
+
+
+def test_reset_waits_for_nobody_and_removes_nothing_under_a_start(checkout: Path) -> None:
+    (checkout / ".env").touch()
+    with lock(checkout / "var"):
+        done = run(checkout, "./reset.sh", "--yes")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"error: another start, stop or reset of {checkout}/var is under way: wait for it\n"
+        assert (checkout / ".env").exists()
+    assert run(checkout, "./reset.sh", "--yes").stdout == "Removed var, .env.\n"
+    assert not (checkout / "var").exists()
+
+
+def test_a_child_goes_on_under_the_lock_and_keeps_it_when_its_parent_is_gone(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys\n"
+        "from stack.bare.installation import lock\n"
+        "with lock(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    parent = (
+        "import os, pathlib, sys\n"
+        "from stack.bare.installation import lock, run_under\n"
+        "with lock(pathlib.Path(sys.argv[1])) as held:\n"
+        "    run_under(held, sys.executable, '-c', sys.argv[2], sys.argv[1])\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent, str(tmp_path), program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+        process.wait(timeout=10)
+        with pytest.raises(UnderWay), lock(tmp_path):
+            pass
+        process.stdin.close()
+        assert process.stdout.read() == ""
+    with lock(tmp_path):
+        pass
+
+
+def test_a_lock_that_a_reset_removed_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fcntl.flock
+
+    def removed_before(descriptor: int, operation: int) -> None:
+        (tmp_path / "run" / "lock").unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before)
+    with pytest.raises(UnderWay), lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("command", [("./start.sh", "--check"), ("./reset.sh", "--yes")])
+def test_a_file_that_cannot_be_used_is_no_traceback(checkout: Path, command: tuple[str, ...]) -> None:
+    (checkout / ".env").mkdir()
+    done = run(checkout, *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {checkout}/.env: Is a directory. "
+        "Remedy: let it belong to the user who runs this, and see that the disk has room\n"
+    )
 
 
 def test_variables_of_the_environment_override_the_file(tmp_path: Path) -> None:
