@@ -82,6 +82,7 @@ def service_environment(settings: PlatformSettings, base: Mapping[str, str]) -> 
         **_airflow(settings),
         **_mlflow(settings),
         **_jupyter(settings),
+        **_no_proxy(settings, base),
         "MLOPS_ENVIRONMENT_COMPLETE": "1",
         "PATH": os.pathsep.join([*bin_folders, base.get("PATH", os.defpath)]),
         "PYTHONPATH": str(settings.project_root),
@@ -90,6 +91,14 @@ def service_environment(settings: PlatformSettings, base: Mapping[str, str]) -> 
         # Airflow renames its processes over their environment block; the block is how stop.sh knows them.
         "SPT_NOENV": "1",
     }
+
+
+def _no_proxy(settings: PlatformSettings, base: Mapping[str, str]) -> dict[str, str]:
+    """The services reach one another directly, also where the machine reaches the rest of the world through a proxy."""
+    hosts = {str(getattr(settings, name)) for name in type(settings).model_fields if name.endswith("_host")} - {"None"}
+    given = base.get("NO_PROXY") or base.get("no_proxy") or ""
+    names = [*filter(None, given.split(",")), *sorted({*hosts, LOOPBACK, "localhost"})]
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(dict.fromkeys(names)))
 
 
 def _plain(value: object) -> str:

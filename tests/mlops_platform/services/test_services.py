@@ -82,6 +82,14 @@ def test_the_environment_of_services(settings: PlatformSettings) -> None:
     assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{settings.state_dir}/airflow/airflow.db"
 
 
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_services_reach_one_another_without_the_machines_proxy(settings: PlatformSettings, name: str) -> None:
+    inside = settings.model_copy(update={"mlflow_host": "mlflow"})
+    environment = service_environment(inside, {"HTTP_PROXY": "http://proxy:3128", name: "example.org,127.0.0.1"})
+    assert environment["HTTP_PROXY"] == "http://proxy:3128"
+    assert environment["NO_PROXY"] == environment["no_proxy"] == "example.org,127.0.0.1,localhost,mlflow"
+
+
 def test_services_see_the_use_cases_of_this_installation_from_every_folder(settings: PlatformSettings) -> None:
     named = settings.model_copy(update={"use_cases": "tests/use_cases:/srv/theirs"})
     environment = service_environment(named, {"PATH": "/usr/bin"})
