@@ -88,10 +88,9 @@ class PlatformSettings(BaseSettings):
     metastore_jdbc_driver: str = "org.apache.derby.jdbc.EmbeddedDriver"
     metastore_jdbc_user: str = "APP"
     metastore_jdbc_password: SecretStr = SecretStr("mine")  # embedded Derby checks none
-    # A training run's container: its image, the volume it gets the lake from, and the engine that starts it.
-    training_image: str | None = None
-    training_lake_volume: str | None = None
-    training_engine_url: str | None = None
+    # Who starts training runs as containers; unset means that they are child processes.
+    training_launcher_url: str | None = None
+    training_launcher_token: SecretStr | None = None
 
     snapshots_kept: Annotated[int, Field(ge=2)] = 7
     notification_webhook_url: SecretStr | None = None

@@ -66,7 +66,7 @@ def server() -> Iterator[ScriptedServer]:
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_PATCH = _reply
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _reply
 
         def log_message(self, *_: object) -> None:
             return

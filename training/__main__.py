@@ -25,10 +25,10 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.models.promotion import promote, roll_back
 from mlops_platform.models.registry import ModelRegistry
+from mlops_platform.pipelines.training_run import OPT_ML, JobFolders
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import get_use_case
 from training import container, local_run
-from training.container import PREFIX, JobFolders
 from training.job import REQUIRED
 from training.register import Registrar
 from training.verdict import TrainingVerdict
@@ -65,13 +65,13 @@ def _run(options: argparse.Namespace) -> BaseModel:
 
 
 def _is_container(options: argparse.Namespace) -> bool:
-    return options.prefix is not None or not options.use_case or (PREFIX / "input").is_dir()
+    return options.prefix is not None or not options.use_case or (OPT_ML.prefix / "input").is_dir()
 
 
 def _train_in_container(prefix: Path | None, job: dict[str, str]) -> TrainingVerdict:
     """Registers the candidates only where an MLflow server is named: in the cloud there is none."""
     uri = os.environ.get(TRACKING_URI)
-    return container.run(JobFolders(prefix or PREFIX), job, Registrar(uri) if uri else None)
+    return container.run(OPT_ML if prefix is None else JobFolders(prefix), job, Registrar(uri) if uri else None)
 
 
 def _train_in_lake(job: dict[str, str]) -> TrainingVerdict:
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--use-case")
     train.add_argument("--snapshot", help="the snapshot's id")
     train.add_argument("--run-id", help="the run that this belongs to; the same run again is a retry")
-    train.add_argument("--prefix", type=Path, help=f"SageMaker's folders, instead of {PREFIX}")
+    train.add_argument("--prefix", type=Path, help=f"SageMaker's folders, instead of {OPT_ML.prefix}")
     promotion = commands.add_parser("promote", help="make a version the champion")
     promotion.add_argument("--use-case", required=True)
     promotion.add_argument("--version", required=True)

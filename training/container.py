@@ -1,56 +1,18 @@
-"""SageMaker's contract for a training container, which the local mode keeps as well.
-
-Below the prefix (``/opt/ml``)::
-
-    input/config/hyperparameters.json   the job (``training.job``); every value is a string
-    input/data/<channel>/               the snapshot's parquet, read only
-    model/                              the best candidate's model folder, when all went well
-    output/data/                        every candidate's folder and the verdict
-    output/failure                      why there is no model
-"""
+"""SageMaker's contract for a training container, which the local mode keeps as well: a job by the files in its folders
+(:class:`mlops_platform.pipelines.training_run.JobFolders`)."""
 
 import json
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_platform.errors import ModelError, PlatformError
 from mlops_platform.files import write_text
+from mlops_platform.pipelines.training_run import CHANNEL, JobFolders
 from training import model_folder, train
 from training.job import from_hyperparameters
 from training.register import Registrar
 from training.verdict import TrainingVerdict
-
-PREFIX = Path("/opt/ml")
-CHANNEL = "training"
-
-
-@dataclass(frozen=True)
-class JobFolders:
-    """Where a job's files lie."""
-
-    prefix: Path
-
-    @property
-    def hyperparameters(self) -> Path:
-        return self.prefix / "input" / "config" / "hyperparameters.json"
-
-    @property
-    def channels(self) -> Path:
-        return self.prefix / "input" / "data"
-
-    @property
-    def candidates(self) -> Path:
-        return self.prefix / "output" / "data"
-
-    @property
-    def model(self) -> Path:
-        return self.prefix / "model"
-
-    @property
-    def failure(self) -> Path:
-        return self.prefix / "output" / "failure"
 
 
 def run(folders: JobFolders, overrides: Mapping[str, str], registrar: Registrar | None) -> TrainingVerdict:

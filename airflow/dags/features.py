@@ -2,18 +2,15 @@
 
 import datetime as dt
 import logging
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, TriggerRule, task
-from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowSkipException
 
 from mlops_platform.clients.webhook import failure_callback
-from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.inputs import snapshot_inputs
 from mlops_platform.lake.lake import Lake
@@ -30,6 +27,7 @@ from mlops_platform.pipelines.results import FeaturesOutcome, FeaturesReport
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import all_use_cases, get_use_case
 from mlops_platform.use_case.spec import UseCase
+from operators.retries import UnlessFinal
 
 settings = load_settings()
 lake = Lake(settings.lake_root)
@@ -46,29 +44,6 @@ spec and transform are those of the published snapshot, there is nothing to do: 
 `unchanged`, except with **force**. A **dry run** computes and checks everything and writes nothing. Bad rows are
 quarantined; the log of `{compute}` counts them by rule.
 """
-
-REFUSED = 1
-"""The exit code by which the feature job says that another attempt would end the same way."""
-_EXIT_CODE = re.compile(r"Error code is: (\d+)")
-"""How Spark's operator tells of the exit code."""
-
-
-class UnlessFinal(RetryPolicy):
-    """Tries again what may pass: a Redis that is away comes back, a bad file stays bad until a person mends it."""
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
-    ) -> RetryDecision:
-        if _is_final(exception):
-            return RetryDecision.fail("another attempt would end the same way")
-        return RetryDecision.default()
-
-
-def _is_final(error: BaseException) -> bool:
-    if isinstance(error, PlatformError):
-        return not error.transient
-    code = _EXIT_CODE.search(str(error))
-    return code is not None and int(code.group(1)) == REFUSED
 
 
 def timetable(schedule: str | None) -> CronTriggerTimetable | None:

@@ -4,28 +4,21 @@ One DAG per use case. Nothing that serves changes before ``promote_champion`` mo
 """
 
 import datetime as dt
-import json
 import logging
-import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.providers.docker.exceptions import DockerContainerFailedException
-from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Asset, BaseOperator, Param, TriggerRule, task
-from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-from docker.types import Mount
+from airflow.sdk import DAG, Asset, Param, TriggerRule, task
 
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.clients.webhook import Notification, failure_callback, notify, run_url
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.models.promotion import promote
 from mlops_platform.models.registry import ModelRegistry
-from mlops_platform.models.verdict import VERDICT_FILE, Decision, Verdict
+from mlops_platform.models.verdict import Decision, Verdict
 from mlops_platform.pipelines.names import (
     APPROVE_TASK,
     PROMOTE_TASK,
@@ -35,10 +28,12 @@ from mlops_platform.pipelines.names import (
     training_dag,
 )
 from mlops_platform.pipelines.results import TrainingOutcome, TrainingReport
-from mlops_platform.pipelines.training_run import job_digest, lay_out, note_done, run_key, version_of_job
+from mlops_platform.pipelines.training_run import job_digest, note_done, version_of_job
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import all_use_cases, get_use_case
 from mlops_platform.use_case.spec import UseCase
+from operators.retries import UnlessFinal
+from operators.train import TrainInContainer, TrainInProcess
 
 settings = load_settings()
 lake = Lake(settings.lake_root)
@@ -61,122 +56,8 @@ under *Required Actions* or with `mlops approve {name}`. Rejected, or unanswered
 APPROVAL_TIMEOUT = dt.timedelta(hours=24)
 VERDICT = f"ti.xcom_pull(task_ids='{TRAIN_TASK}')"
 SHORT = dt.timedelta(minutes=5)
-REFUSED = 1
-"""The exit code by which the training entry point says that another attempt would end the same way."""
 
-
-class ExitCode(Exception):
-    """The training entry point ended with another exit code than 0."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"training ended with the exit code {code}; its log above says why")
-        self.code = code
-
-
-class UnlessFinal(RetryPolicy):
-    """Tries again what may pass: an MLflow that is away comes back, a wrong parameter stays until a person mends it."""
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Mapping[str, Any] | None = None
-    ) -> RetryDecision:
-        refused = isinstance(exception, ExitCode) and exception.code == REFUSED
-        if refused or (isinstance(exception, PlatformError) and not exception.transient):
-            return RetryDecision.fail("another attempt would end the same way")
-        return RetryDecision.default()
-
-
-class TrainingProcess(BaseOperator):
-    """The training entry point as a child process, on what lies in the lake."""
-
-    template_fields = ("command",)
-
-    def __init__(self, *, command: list[str], **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.command = command
-
-    def execute(self, context: Any) -> None:
-        self._hook = SubprocessHook()
-        # a list, so that what a person typed as a param is never part of a shell's command
-        command = [sys.executable, "-m", "training", *self.command]
-        ended = self._hook.run_command(command, cwd=str(settings.project_root))
-        if ended.exit_code != 0:
-            raise ExitCode(ended.exit_code)
-
-    def on_kill(self) -> None:
-        self._hook.send_sigterm()  # type: ignore[no-untyped-call]
-
-
-class TrainingContainer(DockerOperator):
-    """The training entry point in a container of its own. The launcher (stack.training_launcher) sees to the rest."""
-
-    def __init__(self, *, command: list[str], **arguments: Any) -> None:
-        super().__init__(
-            image=settings.training_image or "",
-            docker_url=settings.training_engine_url,
-            command=command,
-            mount_tmp_dir=False,
-            auto_remove="force",
-            **arguments,
-        )
-
-    def execute(self, context: Any) -> None:
-        try:
-            super().execute(context)
-        except DockerContainerFailedException as error:
-            code = re.search(r"'StatusCode': (\d+)", str(error))
-            raise ExitCode(int(code.group(1)) if code else -1) from error
-
-
-class CandidatesInProcess(TrainingProcess):
-    """Fits, judges and registers the candidates."""
-
-    def __init__(self, *, use_case: str, snapshot: str, **arguments: Any) -> None:
-        run = ["--use-case", use_case, "--snapshot", snapshot, "--run-id", "{{ run_id }}"]
-        super().__init__(command=["train", *run], **arguments)
-        self.use_case = use_case
-
-    def execute(self, context: Any) -> Any:
-        super().execute(context)
-        return verdict_of(self.use_case, context["run_id"])
-
-
-class CandidatesInContainer(TrainingContainer):
-    """The same on a snapshot that the container sees as SageMaker would show it."""
-
-    template_fields = (*TrainingContainer.template_fields, "snapshot")
-
-    def __init__(self, *, use_case: str, snapshot: str, **arguments: Any) -> None:
-        super().__init__(command=["train"], **arguments)
-        self.use_case = use_case
-        self.snapshot = snapshot
-
-    def execute(self, context: Any) -> Any:
-        use_case, run_id = get_use_case(self.use_case), context["run_id"]
-        laid_out = lay_out(lake, use_case, self.snapshot, run_id, settings.git_sha)
-        for mount in laid_out:
-            lake.make_folder(mount.key)
-        self.mounts = [
-            Mount(
-                mount.target,
-                settings.training_lake_volume,
-                type="volume",
-                read_only=mount.read_only,
-                subpath=mount.key,
-            )
-            for mount in laid_out
-        ]
-        super().execute(context)
-        return verdict_of(self.use_case, run_id)
-
-
-# an image says that training has containers of its own
-Candidates = CandidatesInContainer if settings.training_image else CandidatesInProcess
-Training = TrainingContainer if settings.training_image else TrainingProcess
-
-
-def verdict_of(use_case: str, run_id: str) -> Any:
-    """The verdict that a training run left in its folder."""
-    return json.loads(lake.read(f"{run_key(get_use_case(use_case), run_id)}/{VERDICT_FILE}"))
+Train = TrainInContainer if settings.training_launcher_url else TrainInProcess
 
 
 @task(task_id=RESOLVE_TASK, execution_timeout=SHORT)
@@ -223,6 +104,18 @@ def judge(verdict: Mapping[str, Any], params: Mapping[str, Any], dag_run: Any) -
     if found.decision is Decision.REJECTED:
         return None
     return APPROVE_TASK if params["require_approval"] or found.decision is Decision.UNDECIDED else PROMOTE_TASK
+
+
+@task(
+    task_id=PROMOTE_TASK,
+    # after an approval, or straight after the verdict where none is asked for
+    trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    execution_timeout=dt.timedelta(minutes=10),
+)
+def promote_champion(use_case: str, ti: Any) -> dict[str, Any]:
+    found = Verdict.model_validate(ti.xcom_pull(task_ids=TRAIN_TASK))
+    with ModelRegistry(settings.mlflow_url) as registry:
+        return promote(registry, get_use_case(use_case), found.model_version).model_dump(mode="json")
 
 
 @task(task_id=NOTIFY_TASK, retries=0, execution_timeout=SHORT)
@@ -296,7 +189,7 @@ def build_dag(use_case: UseCase) -> DAG:
     ) as dag:
         snapshot = resolve_snapshot(use_case.name)
         compared = compare_with_registered(use_case.name, snapshot)
-        train = Candidates(
+        train = Train(
             task_id=TRAIN_TASK,
             use_case=use_case.name,
             snapshot=f"{{{{ ti.xcom_pull(task_ids='{RESOLVE_TASK}') }}}}",
@@ -312,17 +205,11 @@ def build_dag(use_case: UseCase) -> DAG:
             # an answer in the very second the task begins to wait can get lost in Airflow: then it asks once more
             retries=3,
         )
-        promote = Training(
-            task_id=PROMOTE_TASK,
-            command=["promote", "--use-case", use_case.name, "--version", f"{{{{ {VERDICT}['model_version'] }}}}"],
-            # after an approval, or straight after the verdict where none is asked for
-            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-            execution_timeout=dt.timedelta(minutes=10),
-        )
+        promoted = promote_champion(use_case.name)
         compared >> train
-        judged >> [approve, promote]
+        judged >> [approve, promoted]
         # the report follows the last task alone: what is skipped takes what comes right after it along
-        approve >> promote >> notify_promotion(use_case.name) >> report_result(use_case.name)
+        approve >> promoted >> notify_promotion(use_case.name) >> report_result(use_case.name)
     return dag
 
 

@@ -255,10 +255,6 @@ class Lake:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 path.unlink()
 
-    def make_folder(self, prefix: str) -> None:
-        """Let the prefix be there to be mounted into a container, which writes below it."""
-        self._path(prefix).mkdir(parents=True, exist_ok=True)
-
     def make_durable(self, prefix: str) -> None:
         """Wait until what others wrote below the prefix, by its URI, would survive a power cut."""
         top = self._path(prefix)

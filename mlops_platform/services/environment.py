@@ -85,7 +85,8 @@ def service_environment(settings: PlatformSettings, base: Mapping[str, str]) -> 
         **_no_proxy(settings, base),
         "MLOPS_ENVIRONMENT_COMPLETE": "1",
         "PATH": os.pathsep.join([*bin_folders, base.get("PATH", os.defpath)]),
-        "PYTHONPATH": str(settings.project_root),
+        # what DAGs share lies beside them, in airflow/operators
+        "PYTHONPATH": os.pathsep.join([str(settings.project_root), str(settings.project_root / "airflow")]),
         "PYTHONUNBUFFERED": "1",
         "MPLCONFIGDIR": str(settings.state_dir / "tmp" / "matplotlib"),
         # Airflow renames its processes over their environment block; the block is how stop.sh knows them.

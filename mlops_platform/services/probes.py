@@ -15,7 +15,7 @@ from mlops_platform.services.health import read_report
 from mlops_platform.settings import PlatformSettings
 
 TIMEOUT = 5.0
-TRAINING_LAUNCHER_PORT = 2375
+TRAINING_LAUNCHER_PORT = 8090
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 _THRIFT_VERSION = 0x80010000
@@ -132,4 +132,4 @@ def watcher(settings: PlatformSettings, since: datetime) -> bool:
 
 def training_launcher() -> bool:
     """This container's launcher answers and reaches the engine."""
-    return _answers(f"http://127.0.0.1:{TRAINING_LAUNCHER_PORT}/_ping")
+    return _answers(f"http://127.0.0.1:{TRAINING_LAUNCHER_PORT}/healthz")

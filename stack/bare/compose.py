@@ -113,6 +113,7 @@ def prepare_env_file(root: Path, environ: Mapping[str, str]) -> None:
     values = {
         PROJECT_VARIABLE: project_name(root, environ),
         "MLOPS_POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        "MLOPS_TRAINING_LAUNCHER_TOKEN": secrets.token_urlsafe(32),
         "MLOPS_UID": str(uid),
         "MLOPS_GID": str(gid),
         "MLOPS_DOCKER_GID": str(SOCKET.stat().st_gid if sys.platform == "linux" and SOCKET.exists() else 0),

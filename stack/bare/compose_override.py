@@ -75,7 +75,13 @@ def override(root: Path, use_cases: tuple[Path, ...], commit: str, watch: Path) 
         services[name]["volumes"] += [_mount(folder, folder) for folder in use_cases]
     for name in (*WATCHED, WATCHER):
         services[name]["volumes"].append(_mount(watch, Path("/var/lib/mlops/watch"), read_only=name != WATCHER))
-    services[LAUNCHER] = {"environment": {"MLOPS_TRAINING_CHECKOUT": str(root), "MLOPS_TRAINING_USE_CASES": named}}
+    services[LAUNCHER] = {
+        "environment": {
+            "MLOPS_TRAINING_CHECKOUT": str(root),
+            "MLOPS_TRAINING_USE_CASES": named,
+            "MLOPS_GIT_SHA_AT_START": commit,
+        }
+    }
     content: dict[str, Any] = _literal({"services": services})
     return content
 

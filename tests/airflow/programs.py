@@ -30,7 +30,7 @@ def _run(arguments: list[str], folder: Path) -> None:
         cwd=folder,
         env={
             **kept,
-            "PYTHONPATH": str(PROJECT_ROOT),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "airflow")]),
             "AIRFLOW_HOME": str(folder / "home"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "MLOPS_STATE_DIR": str(folder / "var"),

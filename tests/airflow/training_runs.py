@@ -19,10 +19,12 @@ from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.models import registry
-from mlops_platform.models.registry import CHAMPION, ModelVersion
+from mlops_platform.models.promotion import Promotion
+from mlops_platform.models.registry import CHAMPION, ModelVersion, RegistryDown
 from mlops_platform.pipelines import training_run
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import get_use_case
+from operators.retries import ExitCode
 
 USE_CASE = get_use_case("credit_risk")
 LAKE = Lake(load_settings().lake_root)
@@ -70,14 +72,12 @@ def train(operator: Any, context: Any) -> dict[str, Any]:
     }
 
 
-def promote(operator: Any, context: Any) -> None:
+def promote(registry: Versions, use_case: Any, version: str) -> Promotion:
     if os.environ.get("MLFLOW_IS_DOWN"):
-        raise operator_module().ExitCode(os.EX_TEMPFAIL)
-    ALIASES[CHAMPION] = operator.command[-1]
-
-
-def operator_module() -> Any:
-    return sys.modules[type(training.get_task("train_candidates")).__module__]
+        raise RegistryDown("MLflow does not answer", remedy="see that it runs")
+    before = ALIASES.get(CHAMPION)
+    ALIASES[CHAMPION] = version
+    return Promotion(use_case=use_case.name, model_version=version, previous_version=before, changed=True)
 
 
 def publish(name: str) -> None:
@@ -125,9 +125,10 @@ DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
 sync_bag_to_db(bag, "dags-folder", None)
 training: Any = bag.dags["credit_risk_training"]
 type(training.get_task("train_candidates")).execute = train
-type(training.get_task("promote_champion")).execute = promote
-for module in (registry, training_run, operator_module()):
-    vars(module)["ModelRegistry"] = Versions
+names = training.get_task("promote_champion").python_callable.__globals__
+names["promote"] = promote
+for used_in in (vars(registry), vars(training_run), names):
+    used_in["ModelRegistry"] = Versions
 
 publish("first")
 report: dict[str, Any] = {"first": run(10), "same": run(11), "forced": run(12, force=True)}
@@ -140,7 +141,6 @@ report["promotion failed"] = run(15)
 del os.environ["MLFLOW_IS_DOWN"]
 report["tried again"] = run(16)
 
-module = operator_module()
 branch = training.get_task("judge").python_callable
 undecided = {
     "use_case": USE_CASE.name,
@@ -170,6 +170,6 @@ report["resolved"] = {
 }
 policy = training.get_task("train_candidates").retry_policy
 report["retries"] = {
-    str(code): str(policy.evaluate(module.ExitCode(code), 1, 2).action.value) for code in (1, os.EX_TEMPFAIL, -9, 137)
+    str(code): str(policy.evaluate(ExitCode(code), 1, 2).action.value) for code in (1, os.EX_TEMPFAIL, -9, 137)
 }
 Path(sys.argv[2]).write_text(json.dumps(report), encoding="utf-8")

@@ -142,31 +142,18 @@ def test_the_command_line_works_from_this_machine(platform: ComposePlatform, tmp
     assert "Traceback" not in refused
 
 
-def test_the_launcher_refuses_what_is_no_training_run(platform: ComposePlatform) -> None:
-    program = """python - <<'END'
-import docker
-client = docker.APIClient("tcp://training-launcher:2375")
-print("version", client.version()["ApiVersion"])
-for attempt in (
-    lambda: client.create_container("postgres:15-bookworm", "id"),
-    lambda: client.create_container(IMAGE, ["sh", "-c", "id"]),
-    lambda: client.create_container(IMAGE, "train", host_config=client.create_host_config(binds=["/:/host"])),
-    lambda: client.containers(),
-    lambda: client.info(),
-    lambda: client.stop("postgres"),
-):
-    try:
-        attempt()
-        print("passed")
-    except docker.errors.APIError as error:
-        print(error.status_code)
-END""".replace("IMAGE", repr(f"{platform.project}-training"))
-    output = platform.inside("airflow-scheduler", program).split()
-    assert output[0] == "version"
-    assert output[2:] == ["403"] * 6
-    look_up = "python -c 'import socket; socket.getaddrinfo(\"training-launcher\", 2375)'"
-    unreachable = platform.inside("jupyter", look_up, expect=1)
-    assert "gaierror" in unreachable
+def test_only_the_scheduler_reaches_the_launcher_and_nobody_the_engine(platform: ComposePlatform) -> None:
+    ask = "import httpx; print(httpx.{}('http://training-launcher:8090{}').status_code)"
+    for method, path, status in (
+        ("put", "/training-runs/credit_risk/run-1?snapshot=s", "401"),
+        ("post", "/containers/create", "404"),
+        ("get", "/healthz", "204"),
+    ):
+        asked = platform.inside("airflow-scheduler", f'python -c "{ask.format(method, path)}"')
+        assert asked.strip() == status
+    look_up = "python -c 'import socket; socket.getaddrinfo(\"training-launcher\", 8090)'"
+    for service in ("jupyter", "airflow-triggerer", "serving"):
+        assert "gaierror" in platform.inside(service, look_up, expect=1)
 
 
 def sagemaker_folders(platform: ComposePlatform, folder: Path, hyperparameters: dict[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ from stack.bare.compose_override import (
     write_override,
 )
 from stack.bare.installation import written
-from stack.training_launcher import CODE
+from stack.training_launcher.containers import CODE
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
 NOT_IN_LOCAL_MODE = {"postgres", "training-launcher"}
@@ -203,6 +203,7 @@ def test_what_only_the_checkout_knows(tmp_path: Path) -> None:
         "environment": {
             "MLOPS_TRAINING_CHECKOUT": str(tmp_path),
             "MLOPS_TRAINING_USE_CASES": "/srv/mine:/home/me/$$cases",
+            "MLOPS_GIT_SHA_AT_START": "c" * 40,
         }
     }
 

@@ -13,12 +13,12 @@ from mlops_platform.files import write_json
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.models.manifest import verify
+from mlops_platform.pipelines.training_run import JobFolders
 from mlops_platform.settings import load_settings
 from mlops_platform.use_case.spec import UseCase
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
 from training import container
 from training.__main__ import main
-from training.container import JobFolders
 
 HYPERPARAMETERS = {
     "use_case": "credit_risk",
@@ -136,7 +136,6 @@ def test_train_and_promote_as_airflow_runs_them(
     verdict = json.loads(line)
     assert (verdict["accepted"], verdict["snapshot"], verdict["run_id"]) == (True, "second", run_id)
     run_folder = tmp_path / "lake" / "models" / "credit_risk" / snapshot_id(run_id)
-    # the same as in a container, where it is a mount
     assert json.loads((run_folder / "job" / "input" / "config" / "hyperparameters.json").read_text()) == {
         "use_case": "credit_risk",
         "snapshot": "second",

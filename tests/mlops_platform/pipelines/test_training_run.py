@@ -1,4 +1,4 @@
-"""What a training run is a run of, and what is laid out for it, the same in both modes."""
+"""What a training run is a run of, what is laid out for it, and what of it is kept: the same in both modes."""
 
 import datetime as dt
 import json
@@ -10,8 +10,8 @@ import pytest
 
 from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.lake import Lake
-from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
-from mlops_platform.pipelines.training_run import LakeMount, job_digest, lay_out
+from mlops_platform.lake.snapshots import Quality, SnapshotManifest
+from mlops_platform.pipelines.training_run import JobFolders, check_spec, job_digest, keep_results, lay_out
 from mlops_platform.use_case.spec import QualityGate, UseCase
 
 TRANSFORM = "f" * 64
@@ -39,44 +39,63 @@ def a_manifest(use_case: UseCase, **changed: Any) -> SnapshotManifest:
     )
 
 
-def published(lake: Lake, manifest: SnapshotManifest) -> Lake:
-    snapshots = Snapshots(lake, manifest.use_case)
-    with snapshots.republishing():
-        snapshots.publish(manifest)
-    return lake
-
-
-def test_a_run_is_told_its_snapshot_and_the_commit_of_the_code(tmp_path: Path, credit_risk: UseCase) -> None:
-    lake = published(Lake(tmp_path), a_manifest(credit_risk))
-    run = "models/credit_risk/manual__1-19b04f56"
-    mounts = lay_out(lake, credit_risk, "first", "manual__1", "0123abc-dirty")
-    assert mounts == (
-        LakeMount("features/credit_risk/snapshot=first/attempt-1", "/opt/ml/input/data/training", read_only=True),
-        LakeMount(f"{run}/job/input/config", "/opt/ml/input/config", read_only=True),
-        LakeMount(f"{run}/job/model", "/opt/ml/model", read_only=False),
-        LakeMount(f"{run}/job/output", "/opt/ml/output", read_only=False),
-        LakeMount(run, "/opt/ml/output/data", read_only=False),
-    )
-    assert json.loads(lake.read(f"{run}/job/input/config/hyperparameters.json")) == {
+def test_a_run_is_given_its_snapshot_and_told_the_commit_of_the_code(tmp_path: Path, credit_risk: UseCase) -> None:
+    lake, folders = Lake(tmp_path / "lake"), JobFolders(tmp_path / "ml")
+    manifest = a_manifest(credit_risk)
+    (tmp_path / "rows").write_bytes(b"rows")
+    lake.add(f"{manifest.features_path}/part-0.parquet", tmp_path / "rows")
+    lay_out(lake, manifest, "manual__1", "0123abc-dirty", folders)
+    assert (tmp_path / "ml/input/data/training/part-0.parquet").read_bytes() == b"rows"
+    told = (tmp_path / "ml/input/config/hyperparameters.json").read_bytes()
+    assert json.loads(told) == {
         "use_case": "credit_risk",
         "snapshot": "first",
         "run_id": "manual__1",
         "git_sha": "0123abc-dirty",
         "transform": TRANSFORM,
     }
+    assert lake.read("models/credit_risk/manual__1-19b04f56/job/input/config/hyperparameters.json") == told
 
 
-def test_a_snapshot_of_another_spec_is_refused_in_both_modes(tmp_path: Path, credit_risk: UseCase) -> None:
-    lake = published(Lake(tmp_path), a_manifest(credit_risk, spec_hash="0" * 64))
+def test_a_snapshot_of_another_spec_is_refused(credit_risk: UseCase) -> None:
     with pytest.raises(SnapshotError) as caught:
-        lay_out(lake, credit_risk, "first", "manual__1", "unknown")
+        check_spec(credit_risk, a_manifest(credit_risk, spec_hash="0" * 64))
     assert str(caught.value) == (
         "snapshot first was made for another spec of credit_risk. "
         "Remedy: publish a new snapshot: mlops run credit_risk features"
     )
     # what has no fingerprint has a spec hash of an older formula, which says nothing
-    published(lake, a_manifest(credit_risk, spec_hash="0" * 64, transform=None))
-    lay_out(lake, credit_risk, "first", "manual__1", "unknown")
+    check_spec(credit_risk, a_manifest(credit_risk, spec_hash="0" * 64, transform=None))
+
+
+def write_model(candidates: Path, family: str, manifest: str) -> None:
+    (candidates / family / "plots").mkdir(parents=True)
+    (candidates / family / "manifest.json").write_text(manifest)
+    (candidates / family / "plots" / "roc.png").write_text(f"drawn for {manifest}")
+
+
+def test_the_models_and_the_verdict_of_a_run_are_kept_once(tmp_path: Path) -> None:
+    lake, candidates = Lake(tmp_path / "lake"), tmp_path / "candidates"
+    for attempt in ("one", "one", "another"):
+        write_model(candidates, "random_forest", attempt)
+        (candidates / ".random_forest.draft").mkdir()
+        (candidates / ".random_forest.draft" / "manifest.json").touch()
+        (candidates / "verdict.json").write_text(f"verdict on {attempt}")
+        keep_results(lake, candidates, "models/credit_risk/run-1")
+        shutil.rmtree(candidates)
+        assert {key: lake.read(key).decode() for key in lake.keys("models")} == {
+            "models/credit_risk/run-1/random_forest/manifest.json": attempt,
+            "models/credit_risk/run-1/random_forest/plots/roc.png": f"drawn for {attempt}",
+            "models/credit_risk/run-1/verdict.json": f"verdict on {attempt}",
+        }
+
+
+def test_a_run_without_a_verdict_keeps_nothing(tmp_path: Path) -> None:
+    lake, candidates = Lake(tmp_path / "lake"), tmp_path / "candidates"
+    write_model(candidates, "random_forest", "one")
+    with pytest.raises(FileNotFoundError):
+        keep_results(lake, candidates, "models/credit_risk/run-1")
+    assert lake.keys("models") == []
 
 
 @pytest.fixture
