@@ -74,6 +74,8 @@ class PlatformSettings(BaseSettings):
     spark_executor_memory: JvmMemory = "1g"
     spark_worker_memory: JvmMemory = "3g"
     spark_daemon_memory: JvmMemory = "256m"
+    # What master, workers and drivers know each other by. Unset: only a local[…] master can be used.
+    spark_auth_secret: SecretStr | None = None
     metastore_memory: JvmMemory = "512m"
     hiveserver2_memory: JvmMemory = "1g"
 

@@ -1,7 +1,7 @@
 """The environment that every service runs in, derived from the settings: the one place that knows each program's names.
 
 The supervisor starts services with it; in a container each launch command asks for it. Secrets travel in the
-environment only, never in arguments or rendered files.
+environment, never in arguments; but Spark takes its own from its properties, a file that only its owner can read.
 """
 
 import json
@@ -60,9 +60,12 @@ def prepare_state(settings: PlatformSettings) -> None:
     options = {"QUICK_START": _quick_start(settings), "SHORT_LIVED": JVM_SHORT_LIVED, "EXECUTOR": JVM_EXECUTOR}
     values = _own_variables(settings) | {f"JVM_{name}": option for name, option in options.items()}
     rendered = template.substitute(values)
+    if settings.spark_auth_secret is not None:
+        rendered += f"spark.authenticate.secret {settings.spark_auth_secret.get_secret_value()}\n"
     target = spark_properties(settings)
     if not target.exists() or target.read_text(encoding="utf-8") != rendered:
         draft = target.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
         draft.write_text(rendered, encoding="utf-8")
         draft.replace(target)
 

@@ -30,6 +30,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "MLOPS_AIRFLOW_FERNET_KEY": _fernet_key,
     "MLOPS_AIRFLOW_JWT_SECRET": lambda: secrets.token_urlsafe(64),
     "MLOPS_AIRFLOW_API_SECRET_KEY": _token,
+    "MLOPS_SPARK_AUTH_SECRET": _token,
     "MLOPS_JUPYTER_TOKEN": _token,
     "MLOPS_SERVING_ADMIN_TOKEN": _token,
     "MLOPS_SERVING_READ_TOKEN": _token,
