@@ -20,6 +20,8 @@ from mlops_platform.revision import revision
 from mlops_platform.search_path import search_path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+COMPLETE = "MLOPS_ENVIRONMENT_COMPLETE"
+"""Set in the environment of services, which holds all that a service is to know: ``.env`` has everybody's secrets."""
 
 
 def _as_absolute(value: str | Path) -> Path:
@@ -189,14 +191,14 @@ _FIELDS = {f"{dotenv.PREFIX}{field.upper()}": field for field in PlatformSetting
 
 
 def load_settings(env_file: Path | None = PROJECT_ROOT / ".env") -> PlatformSettings:
-    """The settings of this installation.
+    """The settings of this installation; those of a service, from its environment alone.
 
     Raises:
         PlatformError: a variable has a value that its setting does not take; names the variable and what it takes. Or
             the file has a line that is not understood.
     """
     try:
-        written = {} if env_file is None else dotenv.read(env_file)
+        written = {} if env_file is None or COMPLETE in os.environ else dotenv.read(env_file)
         given = dotenv.overridden(written, os.environ)
         values: dict[str, Any] = {field: given[name] for name, field in _FIELDS.items() if name in given}
         return PlatformSettings(**values)

@@ -16,6 +16,7 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.files import write_text
+from mlops_platform.services.environment import withheld
 from mlops_platform.services.table import Service, services
 from mlops_platform.settings import PlatformSettings
 from stack.bare.installation import MARK, is_running, socket_path
@@ -87,7 +88,7 @@ def _program(settings: PlatformSettings, service: Service) -> str:
     script, *arguments = service.command
     return _PROGRAM.format(
         name=service.name,
-        command=_escaped(" ".join([f'"{settings.project_root / script}"', *arguments])),
+        command=_escaped(" ".join([*_without_secrets(service), f'"{settings.project_root / script}"', *arguments])),
         root=_escaped(settings.project_root),
         autorestart="false" if service.usable is None else "true",
         # One that ends sooner than this is started again after a pause, which grows by a second each time.
@@ -96,6 +97,11 @@ def _program(settings: PlatformSettings, service: Service) -> str:
         stop_seconds=STOP_SECONDS,
         log_file=_escaped(log_file(settings, service.name)),
     )
+
+
+def _without_secrets(service: Service) -> list[str]:
+    """Before a command: what takes the secrets of others out of the supervisor's environment."""
+    return ["/usr/bin/env", *(word for name in withheld(service.name) for word in ("-u", name))]
 
 
 def _escaped(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.models.verdict import VERDICT_FILE
 from mlops_platform.pipelines.training_run import check_spec, run_key
+from mlops_platform.services.environment import withheld
 from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.use_case.find import get_use_case
 from operators.retries import ExitCode
@@ -56,7 +58,8 @@ class TrainInProcess(TrainCandidates):
         # a list, so that what a person typed as a param is never part of a shell's command
         job = ["--use-case", self.use_case, "--snapshot", self.snapshot, "--run-id", run_id]
         command = [sys.executable, "-m", "training", "train", *job]
-        ended = self._hook.run_command(command, cwd=str(settings.project_root))
+        environment = {name: value for name, value in os.environ.items() if name not in withheld("training")}
+        ended = self._hook.run_command(command, env=environment, cwd=str(settings.project_root))
         if ended.exit_code != 0:
             raise ExitCode(ended.exit_code)
 

@@ -6,6 +6,7 @@ environment, never in arguments; but Spark takes its own from its properties, a 
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.java import java_home
-from mlops_platform.settings import PlatformSettings
+from mlops_platform.settings import COMPLETE, PlatformSettings
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,6 +32,61 @@ JVM_EXECUTOR = (
     "-XX:+UseSerialGC -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
+
+SECRETS: Mapping[str, tuple[str, ...]] = {
+    "airflow_admin_password": ("MLOPS_AIRFLOW_ADMIN_PASSWORD",),
+    "airflow_api_secret_key": ("MLOPS_AIRFLOW_API_SECRET_KEY", "AIRFLOW__API__SECRET_KEY"),
+    "airflow_database_url": ("MLOPS_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
+    "airflow_fernet_key": ("MLOPS_AIRFLOW_FERNET_KEY", "AIRFLOW__CORE__FERNET_KEY"),
+    "airflow_jwt_secret": ("MLOPS_AIRFLOW_JWT_SECRET", "AIRFLOW__API_AUTH__JWT_SECRET"),
+    "jupyter_token": ("MLOPS_JUPYTER_TOKEN", "JUPYTER_TOKEN"),
+    "metastore_jdbc_password": ("MLOPS_METASTORE_JDBC_PASSWORD",),
+    "mlflow_database_url": ("MLOPS_MLFLOW_DATABASE_URL", "MLFLOW_BACKEND_STORE_URI"),
+    "notification_webhook_url": ("MLOPS_NOTIFICATION_WEBHOOK_URL",),
+    "online_store_url": ("MLOPS_ONLINE_STORE_URL",),
+    "serving_admin_token": ("MLOPS_SERVING_ADMIN_TOKEN",),
+    "serving_read_token": ("MLOPS_SERVING_READ_TOKEN",),
+    "spark_auth_secret": ("MLOPS_SPARK_AUTH_SECRET",),
+    "training_launcher_token": ("MLOPS_TRAINING_LAUNCHER_TOKEN",),
+}
+"""The settings that are secret, and every variable that tells of one."""
+
+_AIRFLOW = ("airflow_database_url", "airflow_fernet_key")
+GIVEN: Mapping[str, tuple[str, ...]] = {
+    "airflow-init": (*_AIRFLOW, "airflow_admin_password"),
+    "airflow-api-server": (*_AIRFLOW, "airflow_jwt_secret", "airflow_api_secret_key"),
+    # where tasks run: they note and notify, and publish to the online store
+    "airflow-scheduler": (
+        *_AIRFLOW,
+        "airflow_jwt_secret",
+        "airflow_admin_password",
+        "notification_webhook_url",
+        "online_store_url",
+        "spark_auth_secret",
+    ),
+    # where Airflow tells of failed runs
+    "airflow-dag-processor": (*_AIRFLOW, "notification_webhook_url"),
+    "airflow-triggerer": _AIRFLOW,
+    "hive-metastore": ("metastore_jdbc_password",),
+    "jupyter": ("jupyter_token", "serving_read_token", "spark_auth_secret"),
+    "mlflow": ("mlflow_database_url",),
+    "serving": ("serving_admin_token", "serving_read_token", "online_store_url"),
+    "spark-master": ("spark_auth_secret",),
+    "spark-worker": ("spark_auth_secret",),
+    # asks Airflow what does not move
+    "watcher": ("airflow_admin_password",),
+    # not services, but what tasks start
+    "spark-submit": ("online_store_url",),
+    "training": (),
+}
+"""The secret settings that a process of the local mode is given; docker-compose.yml says it of containers."""
+
+
+def withheld(service: str) -> tuple[str, ...]:
+    """The variables that a service is started without: every secret that it is not given. One of several workers is a
+    ``spark-worker``; who is not named in the table gets none."""
+    given = GIVEN.get(re.sub(r"-\d+$", "", service), ())
+    return tuple(variable for setting, variables in SECRETS.items() if setting not in given for variable in variables)
 
 
 def state_folders(settings: PlatformSettings) -> tuple[Path, ...]:
@@ -86,7 +142,8 @@ def service_environment(settings: PlatformSettings, base: Mapping[str, str]) -> 
         **_mlflow(settings),
         **_jupyter(settings),
         **_no_proxy(settings, base),
-        "MLOPS_ENVIRONMENT_COMPLETE": "1",
+        COMPLETE: "1",
+        "MLOPS_WITHHELD_FROM_JOBS": " ".join(withheld("spark-submit")),
         "PATH": os.pathsep.join([*bin_folders, base.get("PATH", os.defpath)]),
         # what DAGs share lies beside them, in airflow/operators
         "PYTHONPATH": os.pathsep.join([str(settings.project_root), str(settings.project_root / "airflow")]),

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.settings import load_settings
@@ -43,3 +44,12 @@ def test_folders_of_use_cases_are_meant_from_the_project(tmp_path: Path, monkeyp
     monkeypatch.setenv("MLOPS_PROJECT_ROOT", str(tmp_path))
     monkeypatch.chdir("/")
     assert load_settings(env_file=None).use_case_folders == (tmp_path / "mine", Path("/srv/theirs"))
+
+
+def test_a_service_knows_what_its_environment_has_and_not_the_secrets_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("MLOPS_SERVING_ADMIN_TOKEN=the-token\n", encoding="utf-8")
+    assert load_settings(tmp_path / ".env").serving_admin_token == SecretStr("the-token")
+    monkeypatch.setenv("MLOPS_ENVIRONMENT_COMPLETE", "1")
+    assert load_settings(tmp_path / ".env").serving_admin_token is None

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import stat
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from supervisor.options import ServerOptions
 
-from mlops_platform.services.environment import prepare_state, service_environment, spark_properties
+from mlops_platform.services.environment import prepare_state, service_environment, spark_properties, withheld
 from mlops_platform.services.table import is_usable, services
 from mlops_platform.settings import PlatformSettings
 from stack.startup import stop_services
@@ -52,7 +53,7 @@ def test_the_supervisors_configuration_is_one_it_takes(settings: PlatformSetting
     programs = {group.name: group.process_configs[0] for group in options.process_group_configs}
     assert set(programs) == {service.name for service in services(settings)}
     worker = programs["spark-worker-2"]
-    assert shlex.split(worker.command) == [str(settings.project_root / "spark_jobs/worker.sh"), "2"]
+    assert shlex.split(worker.command)[-2:] == [str(settings.project_root / "spark_jobs/worker.sh"), "2"]
     assert worker.stdout_logfile == str(settings.state_dir / "log" / "spark-worker-2.log")
     assert worker.startretries == 1_000_000, "for ever: each of them waits a second longer than the one before"
     assert (worker.stopasgroup, worker.killasgroup, worker.autostart) == (True, True, False)
@@ -62,6 +63,89 @@ def test_no_secret_is_rendered(settings: PlatformSettings) -> None:
     prepare_state(settings)
     assert "a-token" not in render_configuration(settings)
     assert "a-token" not in spark_properties(settings).read_text(encoding="utf-8")
+
+
+def test_sparks_secret_is_in_a_file_of_its_owner_alone(settings: PlatformSettings) -> None:
+    prepare_state(settings)
+    text = spark_properties(settings).read_text(encoding="utf-8")
+    assert re.findall(r"^spark\.authenticate.*", text, re.MULTILINE) == [
+        "spark.authenticate                       true"
+    ]
+    known = settings.model_copy(update={"spark_auth_secret": SecretStr("the-secret")})
+    prepare_state(known)
+    assert spark_properties(settings).read_text(encoding="utf-8") == f"{text}spark.authenticate.secret the-secret\n"
+    assert stat.S_IMODE(spark_properties(settings).stat().st_mode) == 0o600
+    for daemon in ("master", "worker"):
+        script = (settings.project_root / f"spark_jobs/{daemon}.sh").read_text(encoding="utf-8")
+        assert '--properties-file "$MLOPS_SPARK_PROPERTIES"' in script
+
+
+SECRETS_OF = {
+    "airflow-init": {"airflow_database_url", "airflow_fernet_key", "airflow_admin_password"},
+    "airflow-api-server": {
+        "airflow_database_url", "airflow_fernet_key", "airflow_jwt_secret", "airflow_api_secret_key",
+    },
+    "airflow-scheduler": {
+        "airflow_database_url", "airflow_fernet_key", "airflow_jwt_secret", "airflow_admin_password",
+        "notification_webhook_url", "online_store_url", "spark_auth_secret",
+    },
+    "airflow-dag-processor": {"airflow_database_url", "airflow_fernet_key", "notification_webhook_url"},
+    "airflow-triggerer": {"airflow_database_url", "airflow_fernet_key"},
+    "class-archive": set(),
+    "hive-metastore": {"metastore_jdbc_password"},
+    "hive-server": set(),
+    "jupyter": {"jupyter_token", "spark_auth_secret"},
+    "mlflow": {"mlflow_database_url"},
+    "serving": {"serving_admin_token", "online_store_url"},
+    "spark-master": {"spark_auth_secret"},
+    "spark-worker-1": {"spark_auth_secret"},
+    "spark-worker-2": {"spark_auth_secret"},
+}  # fmt: skip
+"""Of each process of the local mode. tests/stack/test_compose_file.py has the containers'."""
+
+
+def secret_settings() -> set[str]:
+    return {name for name, field in PlatformSettings.model_fields.items() if "SecretStr" in str(field.annotation)}
+
+
+def test_each_service_is_given_its_secrets_and_no_other(settings: PlatformSettings) -> None:
+    secrets = {name: f"the-{name}" for name in secret_settings()}
+    known = settings.model_copy(update={name: SecretStr(value) for name, value in secrets.items()})
+    environment = service_environment(known, {"PATH": "/usr/bin"})
+    options = ServerOptions()
+    prepare_state(known)
+    configuration = settings.state_dir / "run" / "supervisord.conf"
+    configuration.write_text(render_configuration(known), encoding="utf-8")
+    options.realize(["-c", str(configuration)])
+    found = {}
+    for group in options.process_group_configs:
+        script = next(str(known.project_root / one.command[0]) for one in services(known) if one.name == group.name)
+        command = shlex.split(group.process_configs[0].command)
+        before = command[: command.index(script)]
+        # what the launch command would see
+        seen = subprocess.run([*before, "/usr/bin/env"], env=environment, capture_output=True, text=True, check=True)
+        found[group.name] = {name for name, value in secrets.items() if value in seen.stdout}
+    assert found == SECRETS_OF
+
+
+def test_jobs_and_training_get_nothing_of_whoever_starts_them(settings: PlatformSettings, tmp_path: Path) -> None:
+    secrets = {name: f"the-{name}" for name in secret_settings()}
+    known = settings.model_copy(update={name: SecretStr(value) for name, value in secrets.items()})
+    submit = tmp_path / "bin" / "spark-submit"
+    submit.parent.mkdir()
+    submit.write_text("#!/bin/sh\nenv\n", encoding="utf-8")
+    submit.chmod(0o755)
+    environment = {**service_environment(known, {"PATH": os.environ["PATH"]}), "SPARK_HOME": str(tmp_path)}
+    job = subprocess.run(
+        [settings.project_root / "spark_jobs/bin/spark-submit"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert {name for name, value in secrets.items() if value in job} == {"online_store_url"}
+    training = [value for name, value in environment.items() if name not in withheld("training")]
+    assert {name for name, secret in secrets.items() if secret in training} == set()
 
 
 def test_the_rendered_spark_defaults_have_no_variable_left(settings: PlatformSettings) -> None:
