@@ -24,7 +24,7 @@ from stack.bare.docker import EngineAway, NotInstalled, TimedOut, compose_versio
 from stack.bare.env_file import ensure_secrets, ensure_values
 from stack.bare.installation import Refused, ports, state_dir, variables, written
 
-# The first that can put a file's text into docker-compose.yml, and it into a container.
+# Older ones were not tried.
 OLDEST_COMPOSE = (2, 23, 1)
 # Measured: 4.5 GiB at rest; a run of the pipeline adds a driver, an executor and the training container.
 MEMORY_NEEDED = 6 * preflight.GIB
@@ -32,7 +32,7 @@ MEMORY_NEEDED = 6 * preflight.GIB
 DISK_NEEDED = 10 * preflight.GIB
 # Where tasks run: it has the lake, the code, and every service within reach.
 INSIDE = "airflow-scheduler"
-RUN_ONCE = "airflow-init"
+RUN_ONCE = {"postgres-roles", "airflow-init"}
 WORKER = "spark-worker"
 NOT_PUBLISHED = "MLOPS_SPARK_WORKER_UI_PORT"
 # All but what creates containers needs only the file that is always there.
@@ -42,6 +42,14 @@ LABEL = "com.docker.compose.project"
 TRAINING_LABEL = "mlops.training-run-of"
 SOCKET = Path("/var/run/docker.sock")
 UID_FOR_ROOT = 1000
+SECRETS = (
+    "MLOPS_POSTGRES_PASSWORD",  # the superuser's
+    "MLOPS_POSTGRES_AIRFLOW_PASSWORD",
+    "MLOPS_POSTGRES_MLFLOW_PASSWORD",
+    "MLOPS_POSTGRES_METASTORE_PASSWORD",
+    "MLOPS_TRAINING_LAUNCHER_TOKEN",
+)
+"""What only containers need; the others are made in either mode."""
 
 
 def obstacles(root: Path, environ: Mapping[str, str]) -> list[preflight.Obstacle]:
@@ -112,8 +120,7 @@ def prepare_env_file(root: Path, environ: Mapping[str, str]) -> None:
     uid, gid = services_user(root)
     values = {
         PROJECT_VARIABLE: project_name(root, environ),
-        "MLOPS_POSTGRES_PASSWORD": secrets.token_urlsafe(24),
-        "MLOPS_TRAINING_LAUNCHER_TOKEN": secrets.token_urlsafe(32),
+        **{name: secrets.token_urlsafe(24) for name in SECRETS},
         "MLOPS_UID": str(uid),
         "MLOPS_GID": str(gid),
         "MLOPS_DOCKER_GID": str(SOCKET.stat().st_gid if sys.platform == "linux" and SOCKET.exists() else 0),
@@ -152,7 +159,7 @@ def _published_ports(root: Path) -> set[int]:
 
 def is_complete(root: Path, workers: int) -> bool:
     """Whether every service is healthy, and as many workers as are wanted."""
-    wanted = set(docker(*COMPOSE, "config", "--services", folder=root).split()) - {RUN_ONCE}
+    wanted = set(docker(*COMPOSE, "config", "--services", folder=root).split()) - RUN_ONCE
     answer = docker(*COMPOSE, "ps", "--format", "{{.Service}} {{.Health}}", folder=root)
     healthy = [line.split()[0] for line in answer.splitlines() if line.split()[1:] == ["healthy"]]
     return wanted <= set(healthy) and healthy.count(WORKER) >= workers

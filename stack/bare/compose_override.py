@@ -1,5 +1,5 @@
-"""What only this checkout knows of its containers: where it lies, its commit, its use cases from outside, and the
-folder that they share with this machine.
+"""What only this checkout knows of its containers: where it lies, its commit, its user, its use cases from outside, and
+the folder that they share with this machine.
 
 It becomes a second Compose file, which ``.env`` names beside docker-compose.yml: ``docker compose`` by hand reads both.
 """
@@ -51,11 +51,17 @@ WATCHER = "watcher"
 def write_override(root: Path, environ: Mapping[str, str]) -> None:
     """Writes the file, and its name into ``.env``. Done at each start, so a checkout may be moved."""
     known = variables(root, environ)
-    path = state_dir(root, known) / "run" / "compose.checkout.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    run = state_dir(root, known) / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    configs = {}
+    for name, file, text in _users(known["MLOPS_UID"], known["MLOPS_GID"]):
+        replace(run / file, text)
+        (run / file).chmod(0o644)
+        configs[name] = {"file": str(run / file)}
     use_cases = search_path(known.get("MLOPS_USE_CASES", ""), root)
     content = override(root, use_cases, revision(root), watch_folder(state_dir(root, known)))
-    replace(path, json.dumps(content, indent=2) + "\n")
+    path = run / "compose.checkout.json"
+    replace(path, json.dumps({**content, "configs": _literal(configs)}, indent=2) + "\n")
     own = root / "docker-compose.override.yml"
     files = [root / "docker-compose.yml", *([own] if own.exists() else []), path]
     set_value(root / ".env", "COMPOSE_FILE", os.pathsep.join(str(file) for file in files))
@@ -84,6 +90,18 @@ def override(root: Path, use_cases: tuple[Path, ...], commit: str, watch: Path) 
     }
     content: dict[str, Any] = _literal({"services": services})
     return content
+
+
+def _users(uid: str, gid: str) -> list[tuple[str, str, str]]:
+    """The users and the groups of containers: the name of each in docker-compose.yml, its file's name and content."""
+    return [
+        (
+            "users",
+            "passwd",
+            f"root:x:0:0:root:/root:/usr/sbin/nologin\nmlops:x:{uid}:{gid}:mlops:/var/lib/mlops:/bin/bash\n",
+        ),
+        ("groups", "group", f"root:x:0:\nmlops:x:{gid}:\n"),
+    ]
 
 
 def _mount(folder: Path, target: Path, *, read_only: bool = True) -> dict[str, Any]:

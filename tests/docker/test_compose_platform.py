@@ -15,6 +15,7 @@ import pytest
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.pipelines.names import REPORT_TASK
 from mlops_platform.revision import revision
+from mlops_platform.settings import load_settings
 from mlops_platform.use_case.find import get_use_case
 from stack.bare.compose import TRAINING_LABEL
 from tests.docker.conftest import ROWS, USER, WORKERS, ComposePlatform, docker
@@ -76,6 +77,73 @@ def test_nobody_is_root_and_every_port_is_this_machines(platform: ComposePlatfor
             assert "0" not in owners, service
             bound = json.loads(docker("inspect", container, "--format", "{{json .HostConfig.PortBindings}}")) or {}
             assert {one["HostIp"] for bindings in bound.values() for one in bindings} <= {"127.0.0.1"}, service
+
+
+def test_no_root_can_be_written_to_and_no_service_can_make_processes_without_end(platform: ComposePlatform) -> None:
+    for service in sorted(SERVICES):
+        for container in platform.containers(service):
+            host = json.loads(docker("inspect", container, "--format", "{{json .HostConfig}}"))
+            assert (host["ReadonlyRootfs"], host["CapDrop"], host["CapAdd"]) == (True, ["ALL"], None), service
+            assert host["SecurityOpt"] == ["no-new-privileges:true"], service
+            assert 0 < host["PidsLimit"] <= 4096, service
+
+
+REACHED = """
+import socket
+for host, port in {targets}:
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+        print(host)
+    except OSError:
+        pass
+"""
+
+
+def test_services_reach_those_that_they_need_and_no_other(platform: ComposePlatform) -> None:
+    settings = platform.settings
+    targets = {
+        "postgres": 5432,
+        "airflow-api-server": settings.airflow_port,
+        "spark-master": settings.spark_master_port,
+        "hive-server": settings.hiveserver2_port,
+        "mlflow": settings.mlflow_port,
+        "serving": settings.serving_port,
+        "training-launcher": 8090,
+    }
+    addresses = {service: networks_of(platform.containers(service)[0]) for service in targets}
+    asked = [*targets.items(), *((one, targets[name]) for name, found in addresses.items() for one in found.values())]
+    program = REACHED.format(targets=asked)
+    for service, expected in {
+        "spark-worker": {"spark-master"},
+        "serving": {"serving", "hive-server", "mlflow"},
+        "airflow-triggerer": {"postgres", "airflow-api-server"},
+        "jupyter": {"spark-master", "hive-server", "mlflow", "serving"},
+    }.items():
+        shared = networks_of(platform.containers(service)[0]).keys()
+        near = {one for found in addresses.values() for network, one in found.items() if network in shared}
+        reached = platform.inside(service, f'python -c "{program}"').split()
+        # what is on no network of its own it does not reach by the address either
+        assert set(reached) == expected | near, service
+
+
+def networks_of(container: str) -> dict[str, str]:
+    """A container's address in each network."""
+    found = json.loads(docker("inspect", container, "--format", "{{json .NetworkSettings.Networks}}"))
+    return {name: network["IPAddress"] for name, network in found.items()}
+
+
+def test_a_driver_without_the_secret_gets_no_cores(platform: ComposePlatform) -> None:
+    program = (
+        "sed /spark.authenticate/d $MLOPS_SPARK_PROPERTIES >/tmp/none.conf; "
+        "echo 'from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate()' >/tmp/none.py; "
+        "timeout 40 $SPARK_HOME/bin/spark-submit --properties-file /tmp/none.conf /tmp/none.py"
+    )
+    refused = platform.inside("jupyter", program, launched=True, expect=None)
+    assert "Expected SaslMessage" in refused
+    lines = platform.inside("spark-worker", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'")
+    secret = load_settings(platform.root / ".env").spark_auth_secret
+    assert secret is not None
+    assert secret.get_secret_value() not in lines
 
 
 def test_a_second_start_says_that_it_runs_and_changes_nothing(platform: ComposePlatform) -> None:
@@ -263,7 +331,9 @@ def test_a_job_outlives_a_killed_worker_and_others_are_not_starved(platform: Com
         assert (page.status_code, "Spark Worker" in page.text) == (200, True)
     hosts = wait_until(lambda: (found := executors()) and len(found) == WORKERS and found, "two executors", 120)
     by_address = {
-        address(container): container for container in platform.containers("spark-worker")
+        address: container
+        for container in platform.containers("spark-worker")
+        for address in networks_of(container).values()
     }  # the executors are on the workers, not where the driver is
     assert set(hosts) == set(by_address)
     docker("kill", by_address[hosts[0]])
@@ -277,12 +347,6 @@ def test_a_job_outlives_a_killed_worker_and_others_are_not_starved(platform: Com
     assert "SUM 120" in output
     platform.command("./start.sh", "--mode", "docker", "--workers", str(WORKERS))
     assert len(platform.containers("spark-worker")) == WORKERS
-
-
-def address(container: str) -> str:
-    networks = json.loads(docker("inspect", container, "--format", "{{json .NetworkSettings.Networks}}"))
-    (network,) = networks.values()
-    return str(network["IPAddress"])
 
 
 def test_what_notebooks_write_is_the_users_and_what_the_user_edits_takes_effect(platform: ComposePlatform) -> None:

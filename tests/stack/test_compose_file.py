@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from mlops_platform.services import health
+from mlops_platform.services.environment import SECRETS
 from mlops_platform.services.table import services, watched_services
 from mlops_platform.settings import PlatformSettings
 from stack.bare import compose
@@ -25,7 +27,7 @@ from stack.bare.installation import written
 from stack.training_launcher.containers import CODE
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
-NOT_IN_LOCAL_MODE = {"postgres", "training-launcher"}
+NOT_IN_LOCAL_MODE = {"postgres", "postgres-roles", "training-launcher"}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def test_each_service_waits_for_what_it_waits_for_in_the_local_mode(file: dict[s
     local = {service.name: service for service in services(PlatformSettings())}
     for name in set(file["services"]) & set(local):
         given = set(file["services"][name].get("depends_on", {}))
-        assert given - {"postgres"} == set(local[name].depends_on), name
+        assert given - {"postgres-roles"} == set(local[name].depends_on), name
 
 
 def test_every_lasting_service_has_what_a_good_neighbour_has(file: dict[str, Any]) -> None:
@@ -95,6 +97,9 @@ def test_every_lasting_service_has_what_a_good_neighbour_has(file: dict[str, Any
         assert service["init"] is True, name
         assert service["user"] not in ("root", "0", ""), name
         assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        assert 64 <= service["pids_limit"] <= 4096, name
         assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}, name
         assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
@@ -110,9 +115,80 @@ def test_only_the_launcher_holds_the_engines_socket(file: dict[str, Any]) -> Non
         if any("docker.sock" in str(volume) for volume in service.get("volumes", []))
     ]
     assert holders == ["training-launcher"]
-    neighbours = [name for name, one in file["services"].items() if "training-launch" in one.get("networks", [])]
-    assert neighbours == ["airflow-scheduler", "training-launcher"]
-    assert file["networks"]["training-launch"] == {"internal": True}
+
+
+AIRFLOW = {"MLOPS_POSTGRES_AIRFLOW_PASSWORD", "MLOPS_AIRFLOW_FERNET_KEY"}
+SECRETS_OF = {
+    "postgres": {"MLOPS_POSTGRES_PASSWORD"},
+    "postgres-roles": {
+        "MLOPS_POSTGRES_PASSWORD", "MLOPS_POSTGRES_AIRFLOW_PASSWORD", "MLOPS_POSTGRES_METASTORE_PASSWORD",
+        "MLOPS_POSTGRES_MLFLOW_PASSWORD",
+    },
+    "airflow-init": AIRFLOW | {"MLOPS_AIRFLOW_ADMIN_PASSWORD"},
+    "airflow-api-server": AIRFLOW | {"MLOPS_AIRFLOW_JWT_SECRET", "MLOPS_AIRFLOW_API_SECRET_KEY"},
+    "airflow-scheduler": AIRFLOW | {
+        "MLOPS_AIRFLOW_JWT_SECRET", "MLOPS_AIRFLOW_ADMIN_PASSWORD", "MLOPS_NOTIFICATION_WEBHOOK_URL",
+        "MLOPS_ONLINE_STORE_URL", "MLOPS_SPARK_AUTH_SECRET",
+        # `mlops` runs here, which administers the service
+        "MLOPS_SERVING_ADMIN_TOKEN", "MLOPS_TRAINING_LAUNCHER_TOKEN",
+    },
+    "airflow-dag-processor": AIRFLOW | {"MLOPS_NOTIFICATION_WEBHOOK_URL"},
+    "airflow-triggerer": AIRFLOW,
+    "class-archive": set(),
+    "hive-metastore": {"MLOPS_POSTGRES_METASTORE_PASSWORD"},
+    "hive-server": set(),
+    "jupyter": {"MLOPS_JUPYTER_TOKEN", "MLOPS_SPARK_AUTH_SECRET"},
+    "mlflow": {"MLOPS_POSTGRES_MLFLOW_PASSWORD"},
+    "serving": {"MLOPS_SERVING_ADMIN_TOKEN", "MLOPS_ONLINE_STORE_URL"},
+    "spark-master": {"MLOPS_SPARK_AUTH_SECRET"},
+    "spark-worker": {"MLOPS_SPARK_AUTH_SECRET"},
+    "training-launcher": {"MLOPS_TRAINING_LAUNCHER_TOKEN"},
+}  # fmt: skip
+"""Of each container. tests/mlops_platform/services/test_services.py has the processes' of the local mode."""
+
+
+def test_each_container_is_given_its_secrets_and_no_other(file: dict[str, Any]) -> None:
+    names = {variables[0] for variables in SECRETS.values()} | set(compose.SECRETS)
+    found = {
+        name: {
+            secret
+            for variable, value in service["environment"].items()
+            for secret in names
+            if (variable == secret and value is None) or f"${{{secret}:?" in str(value)
+        }
+        for name, service in file["services"].items()
+    }
+    assert found == SECRETS_OF
+
+
+NETWORKS = {
+    "airflow": {"airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer"},
+    "database": {
+        "airflow-api-server", "airflow-dag-processor", "airflow-init", "airflow-scheduler", "airflow-triggerer",
+        "hive-metastore", "mlflow", "postgres", "postgres-roles",
+    },
+    "platform": {"airflow-scheduler", "hive-metastore", "hive-server", "jupyter", "mlflow", "serving"},
+    "spark": {"airflow-scheduler", "class-archive", "jupyter", "spark-master", "spark-worker"},
+    "training": {"mlflow"},
+    "training-launch": {"airflow-scheduler", "training-launcher"},
+}  # fmt: skip
+
+
+def test_only_those_who_talk_share_a_network(file: dict[str, Any]) -> None:
+    services = file["services"]
+    found = {network: {name for name, one in services.items() if network in one["networks"]} for network in NETWORKS}
+    assert found == NETWORKS
+    internal = {name for name, network in file["networks"].items() if network and network["internal"]}
+    assert internal == {"database", "training", "training-launch"}
+    # ports are published from a network that leads outside
+    assert [name for name, one in services.items() if "ports" in one and not set(one["networks"]) - internal] == []
+    assert services["training-launcher"]["environment"]["MLOPS_TRAINING_NETWORK"].endswith("_training")
+
+
+def test_of_several_addresses_a_driver_names_the_one_that_workers_reach(file: dict[str, Any]) -> None:
+    drivers = NETWORKS["spark"] - {"spark-master", "spark-worker", "class-archive"}
+    for name in drivers:
+        assert file["services"][name]["environment"]["SPARK_LOCAL_HOSTNAME"] == name
 
 
 def test_images_are_made_of_the_lock_for_any_architecture(project_root: Path) -> None:
@@ -153,7 +229,8 @@ def test_an_old_compose_is_a_finding(version: tuple[int, ...], fits: bool) -> No
 
 def test_nothing_is_mounted_twice(file: dict[str, Any]) -> None:
     for name, service in file["services"].items():
-        targets = [volume.split(":")[1] for volume in service["volumes"] if isinstance(volume, str)]
+        targets = [(volume.split(":") * 2)[1] for volume in service["volumes"]]
+        targets += [volume.split(":")[0] for volume in service.get("tmpfs", [])]
         assert len(targets) == len(set(targets)), name
 
 
@@ -209,11 +286,19 @@ def test_what_only_the_checkout_knows(tmp_path: Path) -> None:
 
 
 def test_compose_by_hand_reads_what_the_start_wrote(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("MLOPS_USE_CASES=mine\nMLOPS_STATE_DIR=\n", encoding="utf-8")
+    (tmp_path / ".env").write_text(
+        "MLOPS_USE_CASES=mine\nMLOPS_STATE_DIR=\nMLOPS_UID=1234\nMLOPS_GID=567\n", encoding="utf-8"
+    )
     write_override(tmp_path, {})
     second = tmp_path / "var" / "run" / "compose.checkout.json"
     assert written(tmp_path)["COMPOSE_FILE"] == f"{tmp_path / 'docker-compose.yml'}:{second}"
-    services = json.loads(second.read_text(encoding="utf-8"))["services"]
+    content = json.loads(second.read_text(encoding="utf-8"))
+    users, groups = (Path(content["configs"][name]["file"]) for name in ("users", "groups"))
+    assert users == second.with_name("passwd")
+    assert users.read_text(encoding="utf-8").splitlines()[1] == "mlops:x:1234:567:mlops:/var/lib/mlops:/bin/bash"
+    assert groups.read_text(encoding="utf-8") == "root:x:0:\nmlops:x:567:\n"
+    assert stat.S_IMODE(users.stat().st_mode) == 0o644, "services read it, whatever their uid"
+    services = content["services"]
     assert services["jupyter"]["environment"]["MLOPS_USE_CASES"] == str(tmp_path / "mine")
     (tmp_path / "docker-compose.override.yml").touch()
     write_override(tmp_path, {"MLOPS_USE_CASES": ""})
