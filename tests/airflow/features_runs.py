@@ -12,6 +12,7 @@ from typing import Any
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.utils.db import initdb
 
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.inputs import snapshot_inputs
@@ -85,6 +86,7 @@ def run(dag: Any, day: int, **conf: object) -> dict[str, Any]:
 
 # before the DAGs are read, which take the operator as it is then
 SparkSubmitOperator.execute = publish  # type: ignore[method-assign, assignment]
+initdb()
 bag = DagBag(sys.argv[1])
 bundles: Any = DagBundlesManager
 bundles().sync_bundles_to_db()

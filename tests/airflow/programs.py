@@ -10,23 +10,12 @@ from typing import Any
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
-def migrated_home(folder: Path) -> None:
-    """Give the Airflow home in this folder a database."""
-    _run(["-m", "airflow", "db", "migrate"], folder)
-
-
 def report_of(program: str, folder: Path) -> dict[str, Any]:
     """What a program of this folder, given the DAGs, writes as JSON."""
     written = folder / "report.json"
-    _run([str(Path(__file__).with_name(program)), str(PROJECT_ROOT / "airflow" / "dags"), str(written)], folder)
-    content: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
-    return content
-
-
-def _run(arguments: list[str], folder: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MLOPS_"))}
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, Path(__file__).with_name(program), PROJECT_ROOT / "airflow" / "dags", written],
         cwd=folder,
         env={
             **kept,
@@ -41,3 +30,5 @@ def _run(arguments: list[str], folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-10_000:]
+    content: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
+    return content

@@ -5,16 +5,14 @@ from typing import Any
 import pytest
 
 from mlops_platform.lake.snapshots import snapshot_id
-from tests.airflow.programs import migrated_home, report_of
+from tests.airflow.programs import report_of
 
 ALL = ["announce_snapshot", "compare_with_published", "compute_features", "report_result", "resolve_dataset"]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("runs")
-    migrated_home(folder)
-    return report_of("features_runs.py", folder)
+    return report_of("features_runs.py", tmp_path_factory.mktemp("runs"))
 
 
 def test_without_a_dataset_there_is_nothing_to_do(runs: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.airflow.programs import migrated_home, report_of
+from tests.airflow.programs import report_of
 
 DONE = [
     "compare_with_registered",
@@ -19,9 +19,7 @@ DONE = [
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("runs")
-    migrated_home(folder)
-    return report_of("training_runs.py", folder)
+    return report_of("training_runs.py", tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.parametrize(("name", "version"), [("first", "1"), ("forced", "2"), ("tried again", "5")])
