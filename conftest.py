@@ -1,3 +1,9 @@
 """Fixtures of the whole suite: tests lie in ``tests/`` and beside each use case."""
 
-pytest_plugins = ("tests.fixtures", "tests.scripted_server", "tests.scripted_airflow", "tests.spark")
+pytest_plugins = (
+    "tests.fixtures",
+    "tests.scripted_server",
+    "tests.scripted_airflow",
+    "tests.mlflow_server",
+    "tests.spark",
+)

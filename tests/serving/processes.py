@@ -16,6 +16,7 @@ from mlops_platform.models.registry import MANIFEST_TAG, VERDICT_TAG
 from mlops_platform.models.verdict import Decision
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
 from mlops_platform.use_case.spec import UseCase
+from tests.mlflow_server import delete_model
 from tests.processes import free_port, running
 from tests.serving.installation import keep_model, publish_snapshot
 
@@ -102,7 +103,7 @@ class Registry:
         self._call("registered-models/alias", {"name": use_case, "alias": alias, "version": version})
 
     def clear(self, use_case: str) -> None:
-        self._client.request("DELETE", f"{self.url}/api/2.0/mlflow/registered-models/delete", json={"name": use_case})
+        delete_model(self.url, use_case)
 
     def _call(self, path: str, content: dict[str, object]) -> dict[str, dict[str, Any]]:
         answer = self._client.post(f"{self.url}/api/2.0/mlflow/{path}", json=content)

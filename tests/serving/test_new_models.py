@@ -23,7 +23,6 @@ from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 from serving.follow.last_good import LastGood
 from serving.paths import serving_paths
-from tests.mlflow_server import mlflow_server
 from tests.processes import free_port, wait_until
 from tests.serving.conftest import ADMIN, Mlops, Serve, Trained
 from tests.serving.installation import ROWS, publish_snapshot, write_model
@@ -37,9 +36,8 @@ ENTITY = "5008804"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield Registry(url)
+def server(mlflow_url: str) -> Registry:
+    return Registry(mlflow_url)
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
-"""A small snapshot of credit risk with a plain signal, and a real MLflow server."""
+"""A small snapshot of credit risk with a plain signal, and MLflow as training uses it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.use_case.spec import UseCase
-from tests.mlflow_server import mlflow_server
 from tests.training.small_snapshots import credit_risk_rows, write_parquet
 from training.register import Registrar
 
@@ -23,12 +21,6 @@ def random_snapshot(tmp_path_factory: pytest.TempPathFactory, credit_risk: UseCa
     """The same with labels that no feature tells anything of."""
     rows = credit_risk_rows(credit_risk, random_labels=True)
     return write_parquet(tmp_path_factory.mktemp("lake") / "snapshot=random", rows)
-
-
-@pytest.fixture(scope="session")
-def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield url
 
 
 @pytest.fixture

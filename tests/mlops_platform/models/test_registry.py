@@ -11,7 +11,6 @@ from mlops_platform.errors import ModelError
 from mlops_platform.models import registry as registry_module
 from mlops_platform.models.registry import CHAMPION, ModelRegistry, ModelVersion, RegistryDown
 from mlops_platform.settings import PlatformSettings
-from tests.mlflow_server import mlflow_server
 from tests.scripted_server import ScriptedServer
 
 GET_MODEL = "/api/2.0/mlflow/registered-models/get"
@@ -82,12 +81,6 @@ def test_a_registry_that_is_gone_is_down(unused_port: int) -> None:
         pytest.raises(RegistryDown, match=r"^MLflow's registry at http://127.0.0.1:\d+ does not answer \("),
     ):
         registry.aliases()
-
-
-@pytest.fixture(scope="module")
-def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
-        yield url
 
 
 @pytest.fixture
