@@ -24,7 +24,6 @@ ruff format --check .
 ruff check .
 mypy
 lint-imports
-# Two processes: each more would start once again what the tests share, and take the memory that Spark needs. A file is
-# one process's, so what its tests share is made once. (pytest-xdist 3.8 does not see the groups that pytest 9.2 marks.)
-pytest -n 2 --dist loadfile --cov -m "not stack and not docker"
+# Three processes, on two cores too: some tests wait for what others do. tests/distribution.py says who runs what.
+pytest -n 3 --cov -m "not stack and not docker"
 if [ $# = 0 ]; then pytest -m stack; fi
