@@ -42,7 +42,7 @@ WriteLoans = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Two cores, Hive's catalog in a Derby of its own."""
+    """Two cores, Hive's catalog in memory."""
     folder = tmp_path_factory.mktemp("spark")
     session = (
         SparkSession.builder.master("local[2]")
@@ -55,10 +55,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", (folder / "warehouse").as_uri())
         .config("spark.local.dir", str(folder / "local"))
+        # the job's code for the rows is compiled once for all tests, and not evicted by that of others
+        .config("spark.sql.codegen.cache.maxEntries", "5000")
         .config(
-            "spark.driver.extraJavaOptions", f"-Dderby.system.home={folder} -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+            "spark.driver.extraJavaOptions",
+            f"-Dderby.system.home={folder} -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         )
-        .config("spark.hadoop.javax.jdo.option.ConnectionURL", f"jdbc:derby:;databaseName={folder}/hive;create=true")
+        .config("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:hive;create=true")
         .config("spark.hadoop.datanucleus.schema.autoCreateAll", "true")
         .config("spark.hadoop.hive.metastore.schema.verification", "false")
         .enableHiveSupport()

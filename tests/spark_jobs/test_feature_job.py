@@ -336,9 +336,10 @@ def test_a_line_break_in_quotes_is_part_of_its_row(run: RunJob, snapshots: Snaps
 
 
 def test_a_dataset_from_before_line_breaks_were_looked_for_is_read_right(
-    run: RunJob, lake: Lake, snapshots: Snapshots, write_loans: WriteLoans
+    run: RunJob, lake: Lake, snapshots: Snapshots, write_loans: WriteLoans, credit_risk: UseCase
 ) -> None:
-    run(write_loans({"loan_id": 1, "occupation_type": "Core\nstaff"}, {"loan_id": 2}), dry=True)
+    file = write_loans({"loan_id": 1, "occupation_type": "Core\nstaff"}, {"loan_id": 2})
+    Datasets(lake, credit_risk).add(file)
     change_manifest(lake, multiline=None)
 
     assert run() == ""
@@ -346,9 +347,9 @@ def test_a_dataset_from_before_line_breaks_were_looked_for_is_read_right(
 
 
 def test_rows_that_are_neither_valid_nor_quarantined_are_missed(
-    run: RunJob, lake: Lake, snapshots: Snapshots, write_loans: WriteLoans
+    run: RunJob, lake: Lake, snapshots: Snapshots, write_loans: WriteLoans, credit_risk: UseCase
 ) -> None:
-    run(write_loans(*THREE_LOANS), dry=True)
+    Datasets(lake, credit_risk).add(write_loans(*THREE_LOANS))
     for rows in (2, 4):
         change_manifest(lake, rows=rows)
         assert run() == (
@@ -491,7 +492,7 @@ def test_a_gzipped_file_gives_the_same_features(run: RunJob, hive: SparkSession,
 def test_a_dataset_of_an_older_spec_is_refused(
     run: RunJob, snapshots: Snapshots, lake: Lake, credit_risk: UseCase, write_loans: WriteLoans
 ) -> None:
-    run(write_loans(*THREE_LOANS), dry=True)
+    Datasets(lake, credit_risk).add(write_loans(*THREE_LOANS))
     change_manifest(lake, columns=[*credit_risk.raw_columns[:-1], "amount"])
 
     assert "has the wrong columns" in run()
