@@ -4,8 +4,6 @@ Where the services are containers, ``mlops`` is a program of this machine all th
 and asks services through the ports that lead to them. The lake alone is a volume that this machine does not see.
 """
 
-from pathlib import Path
-
 import typer
 
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_settings
@@ -21,14 +19,14 @@ def installation() -> PlatformSettings:
     return load_settings()
 
 
-def with_lake(context: typer.Context, file: Path | None = None) -> PlatformSettings:
+def with_lake(context: typer.Context, file: str | None = None) -> PlatformSettings:
     """The settings of this installation, for a verb that reads or writes the lake.
 
     Where services are containers this does not return: the command runs in one of them, and ends as it ends there.
 
     Args:
         context: the verb's; its ``obj`` is the command line.
-        file: a file of this machine that the command reads; its last argument.
+        file: a file of this machine that the command reads, as it was written.
 
     Raises:
         PlatformError: a setting has a value that it does not take.
@@ -38,3 +36,12 @@ def with_lake(context: typer.Context, file: Path | None = None) -> PlatformSetti
     if settings.mode == "docker":
         raise typer.Exit(compose.mlops(PROJECT_ROOT, context.obj, file))
     return settings
+
+
+def default_use_case() -> str:
+    """The name of the use case that is meant where none is named.
+
+    Raises:
+        PlatformError: a setting has a value that it does not take.
+    """
+    return load_settings().serving_default_use_case

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.installation import installation
+from cli.installation import with_lake
 from cli.output import show_rows
 from cli.parameters import Json
 from mlops_platform.audit import AuditLog, Entry
@@ -30,7 +30,7 @@ def audit(
     Promotions, rollbacks, approvals, routing, replays and API keys are on record. An act whose result is unknown goes
     on, or its process was killed.
     """
-    log = AuditLog(Lake(installation(context).lake_root))
+    log = AuditLog(Lake(with_lake(context).lake_root))
     entries = log.entries(since and since.replace(tzinfo=dt.UTC))
     chosen = [entry for entry in entries if use_case in (None, entry.use_case)]
     rows = [entry.model_dump() for entry in chosen] if json else [_row(entry) for entry in chosen]

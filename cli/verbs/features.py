@@ -4,13 +4,10 @@ import typer
 
 from cli.installation import installation
 from cli.output import as_json
-from cli.parameters import EntityId, UseCaseOption
+from cli.parameters import EntityId, Json, UseCaseArgument
 from mlops_platform.clients.prediction_service import PredictionService
-from mlops_platform.use_case.find import get_use_case
 
 
-def features(entity_id: EntityId, use_case: UseCaseOption = None) -> None:
-    """Ask the prediction service for the latest features of one id."""
-    settings = installation()
-    asked = use_case or get_use_case(settings.serving_default_use_case)
-    typer.echo(as_json(PredictionService(settings).features(asked.name, entity_id)))
+def features(use_case: UseCaseArgument, entity_id: EntityId, *, _json: Json = False) -> None:
+    """Ask the prediction service for the latest features of one id. The answer is JSON, with --json and without."""
+    typer.echo(as_json(PredictionService(installation()).features(use_case.name, entity_id)))

@@ -7,12 +7,13 @@ import typer
 from cli.installation import installation
 from cli.output import show_rows
 from cli.parameters import Json, UseCaseArgument
+from cli.verb import verb
 from mlops_platform.models.registry import ModelRegistry
 
 models = typer.Typer(help="Registered models.", no_args_is_help=True)
 
 
-@models.command("list")
+@verb(models, "mlops models list", "mlops models list credit_risk --json", name="list")
 def list_models(use_case: UseCaseArgument, *, json: Json = False) -> None:
     """List the registered versions, the newest first."""
     with ModelRegistry(installation().mlflow_url) as registry:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlops_platform.errors import LakeError, RawDataError
+from mlops_platform.errors import LakeError, RawDataError, UnknownDataset
 from mlops_platform.lake import layout
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.raw_file import count_rows, is_gzip
@@ -79,7 +79,7 @@ class Datasets:
         """One version; 0 is the latest.
 
         Raises:
-            RawDataError: there is none of this number; names those that there are.
+            UnknownDataset: there is none of this number; names those that there are.
         """
         versions = self._versions()
         if version == 0 and versions:
@@ -87,7 +87,7 @@ class Datasets:
         if version not in versions:
             known = ", ".join(map(str, versions)) or "none"
             wanted = f"no dataset version {version}" if version else "no dataset yet"
-            raise RawDataError(
+            raise UnknownDataset(
                 f"{self._use_case.name} has {wanted}; there are: {known}",
                 remedy=f"add a file with `mlops data add {self._use_case.name} FILE`",
             )

@@ -23,7 +23,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from mlops_platform.errors import SnapshotError
+from mlops_platform.errors import SnapshotError, UnknownSnapshot
 from mlops_platform.lake import layout
 from mlops_platform.lake.lake import Lake
 
@@ -205,12 +205,12 @@ class Snapshots:
         """The manifest of one snapshot that has been published.
 
         Raises:
-            SnapshotError: there is none of this name; names those that there are.
+            UnknownSnapshot: there is none of this name; names those that there are.
         """
         manifest = self.find(snapshot)
         if manifest is None:
             known = ", ".join(manifest.snapshot for manifest in self.published()) or "none yet"
-            raise SnapshotError(
+            raise UnknownSnapshot(
                 f"{self.use_case} has no snapshot {snapshot!r}; published: {known}",
                 remedy="name one of these, or run the features DAG",
             )
@@ -237,12 +237,12 @@ class Snapshots:
         """The snapshot that going back leads to: of those of an earlier day, or made earlier that day, the last.
 
         Raises:
-            SnapshotError: there is none.
+            UnknownSnapshot: there is none.
         """
         current = self.current()
         older = [m for m in self.published() if current is not None and _place(m) < _place(current)]
         if not older:
-            raise SnapshotError(
+            raise UnknownSnapshot(
                 f"{self.use_case} has no snapshot before the published one",
                 remedy=f"see which there are with `mlops snapshots list {self.use_case}`",
             )

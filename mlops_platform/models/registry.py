@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 from pydantic import ValidationError
 
-from mlops_platform.errors import ModelError, PlatformError
+from mlops_platform.errors import ModelError, PlatformError, UnknownModel
 from mlops_platform.models import manifest as model_manifest
 from mlops_platform.models.manifest import MANIFEST_FILE, ModelManifest
 from mlops_platform.use_case.spec import UseCase
@@ -148,14 +148,14 @@ class ModelRegistry:
         """One version.
 
         Raises:
-            ModelError: there is none of this number; names those that there are.
+            UnknownModel: there is none of this number; names those that there are.
         """
         try:
             found = self._call("GET", "model-versions/get", params={"name": name, "version": version})
         except _Refused as error:
             if error.code == _NOT_FOUND:
                 known = ", ".join(one.version for one in reversed(self.versions(name))) or "none yet"
-                raise ModelError(
+                raise UnknownModel(
                     f"{name} has no model version {version}; registered: {known}",
                     remedy="name one of these, or train first",
                 ) from None

@@ -212,16 +212,18 @@ def _inside(root: Path, module: str, *arguments: str) -> int:
     return status_of(*COMPOSE, "exec", "-T", INSIDE, "python", "-m", module, *arguments, folder=root)
 
 
-def mlops(root: Path, arguments: list[str], file: Path | None = None) -> int:
-    """Runs ``mlops`` in a container, and says so. A file of this machine, the last argument, is copied there first.
+def mlops(root: Path, arguments: list[str], file: str | None = None) -> int:
+    """Runs ``mlops`` in a container, and says so. A file of this machine is copied there first: the last argument that
+    reads so.
 
     Raises:
         Refused: there is no such file, or it could not be copied.
     """
     if file is not None:
-        if not file.is_file():
+        if not Path(file).is_file():
             raise Refused(f"{file}: no such file", remedy="name a file of this machine")
-        arguments = [*arguments[:-1], str(_copied_inside(root, file))]
+        at = len(arguments) - 1 - arguments[::-1].index(file)
+        arguments = [*arguments[:at], str(_copied_inside(root, Path(file))), *arguments[at + 1 :]]
     complain(f"in the container {INSIDE}, which has the lake:")
     return _inside(root, "cli", *arguments)
 

@@ -2,50 +2,165 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from cli.main import app
 from stack.bare.compose import COMPOSE
 from tests.cli.conftest import Mlops, Outcome
+from tests.scripted_server import ScriptedServer
 
 
 def test_help_names_every_command(mlops: Mlops) -> None:
     shown = mlops("--help")
     assert shown.code == 0
-    listed = shown.out.split("Commands:")[1].splitlines()
+    listed = shown.out.split("Commands:")[1].split("Exit codes:")[0].splitlines()
     assert [line.split()[0] for line in listed if line.strip()] == [
-        *("run", "approve", "status", "doctor", "predict", "features", "replay", "rollback", "routing"),
-        *("data", "snapshots", "models"),
+        *("run", "approve", "status", "doctor", "predict", "features", "replay", "rollback", "routing", "open"),
+        *("audit", "data", "snapshots", "models", "keys"),
     ]
 
 
+def every_verb() -> Iterator[tuple[str, Any]]:
+    """Each verb with the words that call it."""
+
+    def below(command: Any, words: str) -> Iterator[tuple[str, Any]]:
+        for name, one in getattr(command, "commands", {}).items():
+            yield from below(one, f"{words} {name}")
+        if not hasattr(command, "commands"):
+            yield words, command
+
+    return below(typer.main.get_command(app), "mlops")
+
+
+def takes_use_case(verb: Any) -> bool:
+    """Not as something to choose rows by."""
+    return any(one.name == "use_case" and one.param_type_name == "argument" for one in verb.params)
+
+
+VERBS = dict(every_verb())
+
+
+@pytest.mark.parametrize("words", VERBS)
+def test_every_verb_has_examples_that_can_be_typed(words: str) -> None:
+    examples = VERBS[words].epilog.splitlines()
+    assert examples
+    for example in examples:
+        assert example.startswith(words)
+        given = shlex.split(example.removeprefix(words))
+        # raises where it cannot be understood
+        assert VERBS[words].make_context(words, given, obj=given).params is not None
+
+
+@pytest.mark.parametrize("words", VERBS)
+def test_every_verb_answers_in_json_where_it_is_asked_to(words: str) -> None:
+    assert "--json" in [option for parameter in VERBS[words].params for option in parameter.opts]
+
+
+@pytest.mark.parametrize("words", [words for words in VERBS if takes_use_case(VERBS[words])])
+def test_the_use_case_comes_first(words: str) -> None:
+    assert VERBS[words].params[0].name == "use_case"
+
+
+def test_the_version_is_the_projects(mlops: Mlops) -> None:
+    assert mlops("--version") == Outcome(0, f"mlops {version('local-mlops-platform')}\n", "")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "what", "remedy"),
+    ("typed", "code"),
+    [
+        (("predict", "5008804"), 0),
+        (("predict", "credit_risk", "5008804"), 0),
+        (("predict", "--json", "5008804"), 0),
+        # it asks for no customer called credit_risk
+        (("predict", "credit_risk"), 2),
+        (("predict",), 2),
+        (("predict", "credit_risk", "5008804", "5008805"), 2),
+        (("predict", "credit_rsk", "5008804"), 3),
+    ],
+)
+def test_a_use_case_that_is_left_out_is_the_default_one(
+    mlops: Mlops, server: ScriptedServer, typed: tuple[str, ...], code: int
+) -> None:
+    server.on("GET", "/v1/credit_risk/predict/5008804", {"id": "5008804", "prediction": 0})
+    assert mlops(*typed).code == code
+    assert len(server.asked) == (1 if code == 0 else 0)
+
+
+def test_the_default_use_case_is_a_setting(mlops: Mlops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_SERVING_DEFAULT_USE_CASE", "titanic_2")
+    assert mlops("data", "list").err.startswith("error: there is no use case 'titanic_2'.")
+    assert mlops("data", "list", "credit_risk").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("mlops data list cr", ["credit_risk"]), ("mlops open ", ["airflow", "api", "jupyter", "mlflow", "spark"])],
+)
+def test_the_shell_completes_what_can_follow(project_root: Path, words: str, offered: list[str]) -> None:
+    asked = {"_MLOPS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    shown = subprocess.run(
+        [sys.executable, "-m", "cli"],
+        cwd=project_root,
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert shown.stdout.split() == offered
+
+
+def test_a_page_is_opened_and_its_login_is_told_without_the_secret(
+    mlops: Mlops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("MLOPS_AIRFLOW_PORT", "18080")
+    monkeypatch.setenv("MLOPS_AIRFLOW_ADMIN_PASSWORD", "a secret")
+    login = "user admin, the password is MLOPS_AIRFLOW_ADMIN_PASSWORD in .env"
+    assert mlops("open", "airflow") == Outcome(0, f"http://127.0.0.1:18080 ({login})\n", "")
+    assert opened == ["http://127.0.0.1:18080"]
+    assert json.loads(mlops("open", "airflow", "--json").out) == {"url": "http://127.0.0.1:18080", "login": login}
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what", "remedy"),
     [
         (
             ("data", "list", "credit_rsk"),
+            3,
             "there is no use case 'credit_rsk'",
             "did you mean 'credit_risk'? the use cases are credit_risk",
         ),
         (
             ("snapshots", "rollback", "credit_risk"),
+            3,
             "credit_risk has no snapshot before the published one",
             "see which there are with `mlops snapshots list credit_risk`",
         ),
         (
             ("snapshots", "rollback", "credit_risk", "--to", "s9"),
+            3,
             "credit_risk has no snapshot 's9'; published: none yet",
             "name one of these, or run the features DAG",
         ),
     ],
 )
-def test_an_error_is_one_line_with_its_remedy(mlops: Mlops, arguments: tuple[str, ...], what: str, remedy: str) -> None:
-    assert mlops(*arguments) == Outcome(1, "", f"error: {what}. Remedy: {remedy}\n")
+def test_an_error_is_one_line_with_its_remedy(
+    mlops: Mlops, arguments: tuple[str, ...], code: int, what: str, remedy: str
+) -> None:
+    assert mlops(*arguments) == Outcome(code, "", f"error: {what}. Remedy: {remedy}\n")
 
 
 @dataclass
@@ -99,9 +214,9 @@ INSIDE = [*COMPOSE, "exec", "-T", "airflow-scheduler", "python", "-m", "cli"]
         (("run", "credit_risk"), 2),
         (("run", "credit_risk", "serving"), 2),
         (("run", "credit_risk", "features", "--snapshot", "s1"), 2),
-        (("run", "credit_rsk", "features"), 1),
+        (("run", "credit_rsk", "features"), 3),
         (("routing", "credit_risk", "--challenger-share", "2"), 2),
-        (("predict", "1", "--use-case", "credit_rsk"), 1),
+        (("predict", "credit_rsk", "1"), 3),
     ],
 )
 def test_a_command_line_is_understood_before_a_container_is_asked(
@@ -182,6 +297,9 @@ def test_a_file_is_taken_along_and_nothing_else_of_its_name(
     target = copied["arguments"][-1]
     assert (copied["copied"], Path(target).name) == ("loans", "credit_risk")
     assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", target]
+    assert mlops("data", "add", "credit_risk", "credit_risk", "--json").code == 0
+    copied, added = engine.calls()[2:]
+    assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", copied["arguments"][-1], "--json"]
 
 
 def test_a_file_that_is_not_there_needs_no_container(mlops: Mlops, engine: Engine) -> None:

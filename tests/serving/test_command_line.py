@@ -140,7 +140,7 @@ def test_keys_are_made_listed_and_removed(mlops: Mlops, service: PlatformSetting
     assert mlops(service, "keys", "add", "admin token")[2].startswith(
         "error: the prediction service answered 422: body.name: String should match pattern"
     )
-    assert mlops(service, "keys", "remove", "dashboard") == (0, "", "removed: dashboard\n")
+    assert mlops(service, "keys", "remove", "dashboard") == (0, "removed: dashboard\n", "")
     assert asked_with(key) == 401
     assert mlops(service, "keys", "remove", "dashboard") == (
         1,

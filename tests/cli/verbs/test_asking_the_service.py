@@ -23,7 +23,7 @@ def test_a_prediction_is_the_services_answer(mlops: Mlops, server: ScriptedServe
 )
 def test_a_refusal_of_the_service_has_a_remedy(mlops: Mlops, server: ScriptedServer, status: int, remedy: str) -> None:
     server.on("GET", "/v1/credit_risk/features/a%2Fb", {"detail": "no a/b"}, status=status)
-    shown = mlops("features", "a/b", "--use-case", "credit_risk")
+    shown = mlops("features", "credit_risk", "a/b")
     assert shown == Outcome(1, "", f"error: the prediction service answered {status}: no a/b. Remedy: {remedy}\n")
 
 
