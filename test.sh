@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is checked: ./test.sh            all of it, the running platform included
+# Everything that is checked: ./test.sh            all of it: the running platform and the floor of coverage included
 #                            ./test.sh --fast     formatting, lint, types, import contracts, unit and contract tests
 #                            ./test.sh --docker   the Compose stack and a clean machine; fails without a Docker engine
 #                            ./test.sh --docker --skip-without-engine   the same, and nothing where there is no engine
@@ -25,5 +25,6 @@ ruff check .
 mypy
 lint-imports
 # Three processes, on two cores too: some tests wait for what others do. tests/distribution.py says who runs what.
-pytest -n 3 --cov -m "not stack and not docker"
+if [ "${1-}" = --fast ]; then coverage=--no-cov; else coverage=--cov; fi
+pytest -n 3 "$coverage" -m "not stack and not docker"
 if [ $# = 0 ]; then pytest -m stack; fi
