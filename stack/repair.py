@@ -3,13 +3,9 @@
 Nothing is stopped first and started afterwards, so a watcher that is killed in between leaves nothing stopped.
 """
 
-import os
-import signal
 import uuid
 from typing import Protocol
-from xmlrpc.client import Fault
 
-from mlops_platform.console import complain
 from mlops_platform.files import write_text
 from mlops_platform.services.health import restart_request
 from mlops_platform.settings import PlatformSettings
@@ -18,29 +14,11 @@ from mlops_platform.settings import PlatformSettings
 class Repairer(Protocol):
     """Has services started anew."""
 
+    def tidy(self) -> None:
+        """Ends what services left behind that were killed: it may hold their ports, or go on answering for them."""
+
     def restart(self, service: str) -> bool:
         """Whether that was possible: a service that does not run now has nothing to be killed."""
-
-
-class LocalRepairer:
-    """For supervised processes: supervisord starts again whatever ends."""
-
-    def __init__(self, settings: PlatformSettings) -> None:
-        self._settings = settings
-
-    def restart(self, service: str) -> bool:
-        from stack.supervision import Supervisor  # noqa: PLC0415 - a container has no supervisor
-
-        try:
-            pid = Supervisor(self._settings).process(service).pid
-            if pid is None:
-                return False
-            # what is stuck, or stopped by a signal, hears nothing else; a service leads a process group of its own
-            os.killpg(pid, signal.SIGKILL)
-        except (OSError, Fault) as error:  # supervisord is away, or the service ended meanwhile
-            complain(f"error: {service} cannot be started anew: {error}")
-            return False
-        return True
 
 
 class ContainerRepairer:
@@ -48,6 +26,9 @@ class ContainerRepairer:
 
     def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
+
+    def tidy(self) -> None:
+        """A container ends with all that is in it."""
 
     def restart(self, service: str) -> bool:
         write_text(restart_request(self._settings, service), f"{uuid.uuid4()}\n")

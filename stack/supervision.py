@@ -3,9 +3,11 @@
 supervisord is told to start each service when its dependencies are usable, restarts what dies, and keeps the logs.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -123,6 +125,10 @@ class ServiceProcess:
     pid: int | None
 
 
+def _service_process(info: Any) -> ServiceProcess:
+    return ServiceProcess(str(info["statename"]), int(info["start"]), int(info["exitstatus"]), info["pid"] or None)
+
+
 class Supervisor:
     """The running supervisord of one installation."""
 
@@ -166,7 +172,7 @@ class Supervisor:
 
     def is_up_to_date(self) -> bool:
         """Whether supervisord knows the services of these settings, as they are to be run."""
-        known = {info["name"] for info in cast(list[dict[str, Any]], self._rpc.supervisor.getAllProcessInfo())}
+        known = self.processes().keys()
         rendered = _configuration_file(self._settings).read_text(encoding="utf-8")
         wanted = {service.name for service in services(self._settings)}
         return known == wanted and rendered == render_configuration(self._settings)
@@ -191,9 +197,13 @@ class Supervisor:
             if fault.faultCode != Faults.ALREADY_STARTED:
                 raise
 
-    def process(self, service: str) -> "ServiceProcess":
-        info: Any = self._rpc.supervisor.getProcessInfo(service)
-        return ServiceProcess(str(info["statename"]), int(info["start"]), int(info["exitstatus"]), info["pid"] or None)
+    def process(self, service: str) -> ServiceProcess:
+        return _service_process(self._rpc.supervisor.getProcessInfo(service))
+
+    def processes(self) -> dict[str, ServiceProcess]:
+        """Every service that supervisord knows, by its name."""
+        infos = cast(list[dict[str, Any]], self._rpc.supervisor.getAllProcessInfo())
+        return {info["name"]: _service_process(info) for info in infos}
 
     def shutdown(self) -> None:
         """Asks every service to stop, all at once, and supervisord to end after them."""
@@ -212,8 +222,25 @@ def marked_processes(settings: PlatformSettings) -> list[psutil.Process]:
 
 
 def _mark(process: psutil.Process) -> str | None:
+    return _variable(process, MARK)
+
+
+def _variable(process: psutil.Process, name: str) -> str | None:
     try:
-        mark: str | None = process.environ().get(MARK)
+        value: str | None = process.environ().get(name)
     except (psutil.Error, OSError):  # another user's, or gone meanwhile
         return None
-    return mark
+    return value
+
+
+def leftovers(settings: PlatformSettings, current: Mapping[str, ServiceProcess]) -> list[psutil.Process]:
+    """What a service left behind that was killed and started again: processes of it that are older than it is now."""
+    found = []
+    for process in marked_processes(settings):
+        service = current.get(_variable(process, "SUPERVISOR_PROCESS_NAME") or "")
+        with contextlib.suppress(psutil.Error):
+            if service is not None and service.pid is not None:
+                leader = psutil.Process(service.pid)
+                if process.pid != service.pid and process.create_time() < leader.create_time():
+                    found.append(process)
+    return found

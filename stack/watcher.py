@@ -21,7 +21,7 @@ from mlops_platform.services.health import HealthReport, read_report, write_repo
 from mlops_platform.services.status import use_case_statuses
 from mlops_platform.services.table import is_usable, watched_services
 from mlops_platform.settings import PlatformSettings, load_settings
-from stack.repair import ContainerRepairer, LocalRepairer, Repairer
+from stack.repair import ContainerRepairer, Repairer
 from stack.triage import Seen, after_repairs, next_report, overdue
 
 ROUND_SECONDS = 3.0
@@ -93,6 +93,7 @@ class Watcher:
             if self._repairer.restart(service):
                 repaired[service] = why
                 say(f"{now:%Y-%m-%d %H:%M:%S} {service} is started anew: {why}")
+        self._repairer.tidy()
         self._report = after_repairs(report, repaired)
         write_report(self._settings, self._report)
 
@@ -130,6 +131,14 @@ def _last_report(settings: PlatformSettings) -> HealthReport | None:
     return None
 
 
+def _repairer(settings: PlatformSettings) -> Repairer:
+    if settings.mode != "local":
+        return ContainerRepairer(settings)
+    from stack.local_repair import LocalRepairer  # noqa: PLC0415 - a container has no supervisor
+
+    return LocalRepairer(settings)
+
+
 def main(arguments: list[str]) -> int:
     """Watch until it is ended; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m stack.watcher", description=__doc__)
@@ -139,8 +148,7 @@ def main(arguments: list[str]) -> int:
         settings = load_settings()
         if options.workers is not None:
             settings = settings.model_copy(update={"spark_workers": options.workers})
-        repairer: Repairer = LocalRepairer(settings) if settings.mode == "local" else ContainerRepairer(settings)
-        watcher = Watcher(settings, repairer)
+        watcher = Watcher(settings, _repairer(settings))
     except PlatformError as error:
         complain(f"error: {error}")
         return 1

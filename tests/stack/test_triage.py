@@ -35,8 +35,8 @@ def after(
 
 
 def test_a_service_that_was_usable_is_restarted_when_it_has_not_been_for_a_while() -> None:
-    assert overdue(after(90, ("hive-metastore",)), TABLE) == {}
-    assert overdue(after(99, ("hive-metastore",)), TABLE) == {"hive-metastore": "it was not usable for 96 s"}
+    assert overdue(after(300, ("hive-metastore",)), TABLE) == {}
+    assert overdue(after(309, ("hive-metastore",)), TABLE) == {"hive-metastore": "it was not usable for 306 s"}
 
 
 def test_a_first_start_has_the_time_of_its_deadline() -> None:
@@ -54,12 +54,12 @@ def test_a_first_start_has_the_time_of_its_deadline() -> None:
     ],
 )
 def test_what_cannot_be_asked_is_not_blamed(down: tuple[str, ...], mended: list[str]) -> None:
-    assert list(overdue(after(300, down), TABLE)) == mended
+    assert list(overdue(after(400, down), TABLE)) == mended
 
 
 def test_a_task_that_does_not_begin_restarts_the_scheduler_within_a_minute() -> None:
-    assert overdue(after(30, standing_still=TASK), TABLE) == {}
-    assert overdue(after(36, standing_still=TASK), TABLE) == {SCHEDULER: "a: compute of run 1 is queued for 33 s"}
+    assert overdue(after(45, standing_still=TASK), TABLE) == {}
+    assert overdue(after(51, standing_still=TASK), TABLE) == {SCHEDULER: "a: compute of run 1 is queued for 48 s"}
 
 
 def test_tasks_that_come_and_go_are_no_standstill() -> None:
@@ -90,22 +90,22 @@ def test_time_that_nobody_watched_does_not_count() -> None:
 
 def test_each_repair_doubles_the_patience_and_an_hour_without_ends_that() -> None:
     down = ("hive-metastore",)
-    report = after(99, down)
+    report = after(309, down)
     once = after_repairs(report, overdue(report, TABLE))
-    assert once.repairs == (Repair(at=report.at, service=down[0], why="it was not usable for 96 s"),)
+    assert once.repairs == (Repair(at=report.at, service=down[0], why="it was not usable for 306 s"),)
     assert overdue(once, TABLE) == {}
-    assert overdue(after(180, down, before=once), TABLE) == {}
-    assert list(overdue(after(186, down, before=once), TABLE)) == list(down)
+    assert overdue(after(600, down, before=once), TABLE) == {}
+    assert list(overdue(after(606, down, before=once), TABLE)) == list(down)
     an_hour_later = once.model_copy(update={"at": once.at + dt.timedelta(hours=1)})
-    assert list(overdue(after(99, down, before=an_hour_later), TABLE)) == list(down)
+    assert list(overdue(after(309, down, before=an_hour_later), TABLE)) == list(down)
 
 
 def test_after_the_scheduler_was_restarted_all_tasks_begin_to_wait_anew() -> None:
-    report = after(36, standing_still=TASK)
+    report = after(51, standing_still=TASK)
     mended = after_repairs(report, overdue(report, TABLE))
     assert mended.standstills == ()
-    assert overdue(after(60, standing_still=TASK, before=mended), TABLE) == {}
-    assert list(overdue(after(69, standing_still=TASK, before=mended), TABLE)) == [SCHEDULER]
+    assert overdue(after(90, standing_still=TASK, before=mended), TABLE) == {}
+    assert list(overdue(after(99, standing_still=TASK, before=mended), TABLE)) == [SCHEDULER]
 
 
 def test_the_record_of_repairs_has_an_end() -> None:

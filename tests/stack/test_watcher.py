@@ -16,7 +16,8 @@ from mlops_platform.services.health import HealthReport, Repair, ServiceHealth, 
 from mlops_platform.services.table import Service, watched_services
 from mlops_platform.settings import PlatformSettings
 from stack import supervision, triage, watcher
-from stack.repair import ContainerRepairer, LocalRepairer
+from stack.local_repair import LocalRepairer
+from stack.repair import ContainerRepairer
 from stack.startup import stop_services
 from stack.supervision import Supervisor
 from stack.watcher import Inquiry, Watcher, standing_still
@@ -37,6 +38,9 @@ class Remembered:
     def __init__(self, *, possible: bool = True) -> None:
         self.asked: list[str] = []
         self._possible = possible
+
+    def tidy(self) -> None:
+        """Leaves everything as it is."""
 
     def restart(self, service: str) -> bool:
         self.asked.append(service)
@@ -152,6 +156,11 @@ def test_an_error_is_no_answer_and_is_said(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "error: KeyError('state')\n"
 
 
+def pid_of(supervisor: Supervisor, service: str) -> int:
+    pid: int = wait_until(lambda: supervisor.process(service).pid, "it runs", 10)
+    return pid
+
+
 def test_a_stuck_process_is_killed_with_its_children_and_started_again(
     settings: PlatformSettings, up: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +173,7 @@ def test_a_stuck_process_is_killed_with_its_children_and_started_again(
     supervisor = Supervisor.launched(here, dict(os.environ))
     try:
         supervisor.start("one")
-        before = wait_until(lambda: supervisor.process("one").pid, "it runs", 10)
+        before = pid_of(supervisor, "one")
         (child,) = wait_until(psutil.Process(before).children, "it has its child", 10)
         os.kill(before, signal.SIGSTOP)  # deaf to everything but SIGKILL
         assert LocalRepairer(here).restart("one")
@@ -175,6 +184,34 @@ def test_a_stuck_process_is_killed_with_its_children_and_started_again(
     finally:
         stop_services(here)
     assert not LocalRepairer(here).restart("one"), "supervisord is away"
+
+
+def test_what_a_killed_service_left_behind_is_ended(settings: PlatformSettings, up: dict[str, bool]) -> None:
+    (settings.state_dir / "run").mkdir(parents=True)
+    (settings.state_dir / "log").mkdir()
+    for name in up:
+        script = settings.state_dir / f"{name}.sh"
+        script.write_text("#!/usr/bin/env bash\nsleep 600 & wait\n", encoding="utf-8")
+        script.chmod(0o755)
+    here = settings.model_copy(update={"project_root": settings.state_dir})
+    supervisor = Supervisor.launched(here, dict(os.environ))
+    try:
+        leaders = {}
+        for name in up:
+            supervisor.start(name)
+            leaders[name] = psutil.Process(pid_of(supervisor, name))
+        children = {name: wait_until(leader.children, "its child", 10)[0] for name, leader in leaders.items()}
+        repairer = LocalRepairer(here)
+        repairer.tidy()
+        leaders["one"].kill()
+        wait_until(lambda: supervisor.process("one").pid not in (leaders["one"].pid, None), "it is started again", 10)
+        assert children["one"].is_running()
+        repairer.tidy()
+        wait_until(lambda: not children["one"].is_running(), "the leftover is gone", 10)
+        assert children["other"].is_running()
+        assert psutil.Process(supervisor.process("one").pid).is_running()
+    finally:
+        stop_services(here)
 
 
 def test_a_container_is_told_by_a_new_content_each_time(settings: PlatformSettings) -> None:
