@@ -6,9 +6,11 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import sqlite3
 import stat
+import subprocess
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +19,17 @@ from typing import Any
 import httpx
 import pytest
 
+from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.hive import HiveUnavailable, run_query
 from mlops_platform.online_store.published import published_store
 from mlops_platform.use_case.find import get_use_case
+from stack.supervision import Supervisor, marked_processes
 from tests.e2e.conftest import RunningPlatform
 from tests.mlops_platform.online_store.contract import OnlineStoreContract
 from tests.mlops_platform.online_store.publishers import InHive
+from tests.processes import answers as answers_well
 from tests.processes import wait_until
 from tests.throws import write_throws
 
@@ -194,12 +199,14 @@ def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: R
         import json, sys, urllib.request
         from pyhive import hive
         from pyhive.exc import OperationalError
-        from mlops_platform.lake.lake import Lake
+        from mlops_platform.clients.airflow import AirflowClient
+from mlops_platform.lake.lake import Lake
         from mlops_platform.settings import load_settings
         from serving.log import compact
         from serving.log.publish import publish
         from serving.log.table import PredictionTable
-        from tests.processes import wait_until
+        from tests.processes import answers as answers_well
+from tests.processes import wait_until
         settings = load_settings()
         cursor = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port).cursor()
         def column(expression):
@@ -351,6 +358,88 @@ def test_the_notebooks_run_as_they_are(platform: RunningPlatform) -> None:
         output = platform.command(*convert, f"notebooks/{notebook.name}")
         assert '"cells"' in output
         assert '"output_type": "error"' not in output
+
+
+def pids_of(platform: RunningPlatform, title: str) -> list[int]:
+    """The processes of the platform whose title begins so."""
+    return [
+        process.pid for process in marked_processes(platform.settings) if " ".join(process.cmdline()).startswith(title)
+    ]
+
+
+def service_pid(platform: RunningPlatform, service: str) -> int | None:
+    return Supervisor(platform.settings).process(service).pid
+
+
+def other_pid(platform: RunningPlatform, service: str, before: int) -> int:
+    """The service's process, once it is not the one of before."""
+
+    def other() -> int | None:
+        pid = service_pid(platform, service)
+        return None if pid == before else pid
+
+    pid: int = wait_until(other, f"{service} is started again", 60)
+    return pid
+
+
+def test_a_task_runs_though_the_workers_of_airflow_were_killed(platform: RunningPlatform) -> None:
+    idle = [pid for title in ("airflow worker", "airflow task") for pid in pids_of(platform, title)]
+    for pid in idle:
+        os.kill(pid, signal.SIGKILL)
+    platform.mlops("run", "credit_risk", "training", "--force", "--no-wait")
+    for pid in wait_until(lambda: pids_of(platform, "airflow task"), "a task has begun", 120):
+        os.kill(pid, signal.SIGKILL)
+    done = platform.mlops("run", "credit_risk", "features", "--force", "--timeout", "600")
+    assert "published snapshot" in done
+    with AirflowClient(platform.settings) as airflow:
+        (killed,) = airflow.runs("credit_risk_training", limit=1)
+        assert airflow.wait(killed, timeout=600, progress=lambda _line: None).state == "success"
+
+
+def test_a_service_that_is_killed_six_times_in_a_row_comes_back(platform: RunningPlatform) -> None:
+    killed = 0
+    for _ in range(6):
+        killed = other_pid(platform, "serving", killed)
+        os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: answers_well(f"{platform.settings.serving_url}/readyz"), "it answers", 120)
+    wait_until(lambda: service_pid(platform, "serving") not in (killed, None), "it is the new one that answers", 120)
+
+
+def test_a_run_is_followed_through_a_restart_of_airflows_api(platform: RunningPlatform) -> None:
+    command = [str(platform.root / ".venv/bin/mlops"), "run", "credit_risk", "training", "--force"]
+    with subprocess.Popen(
+        command, cwd=platform.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as following:
+        assert following.stdout is not None
+        lines = [following.stdout.readline()]
+        api_server = service_pid(platform, "airflow-api-server")
+        assert api_server is not None
+        os.killpg(api_server, signal.SIGKILL)
+        lines += following.stdout.readlines()
+    assert following.returncode == 0, lines
+    assert [line for line in lines if "waiting for it, 300 s at most" in line]
+
+
+def test_workers_are_added_to_a_running_platform_and_taken_away(platform: RunningPlatform) -> None:
+    before = service_pid(platform, "serving")
+    for workers in (2, 1):
+        platform.command("./start.sh", "--workers", str(workers))
+        known = Supervisor(platform.settings).processes()
+        assert sum(name.startswith("spark-worker-") for name in known) == workers
+        assert service_pid(platform, "serving") == before
+    assert "already running" in platform.command("./start.sh")
+
+
+def test_what_the_watcher_mended_and_that_it_is_away(platform: RunningPlatform) -> None:
+    watcher = service_pid(platform, "watcher")
+    assert watcher is not None
+    os.kill(watcher, signal.SIGSTOP)
+    try:
+        wait_until(lambda: "The watcher is away" in platform.mlops("status"), "it is said", 60)
+        assert "watcher: it has not looked at the platform since" in platform.mlops("doctor", expect=1)
+    finally:
+        os.kill(watcher, signal.SIGCONT)
+    wait_until(lambda: "The watcher is away" not in platform.mlops("status"), "it looks again", 60)
 
 
 def test_stop_and_restart_keep_everything(platform: RunningPlatform) -> None:
