@@ -120,3 +120,14 @@ def test_a_watched_file_that_cannot_be_read_is_asked_for_again(tmp_path: Path) -
     path.rmdir()
     write_text(path, "a")
     assert watched.changed() == b"a"
+
+
+def test_a_folder_that_a_lock_makes_survives_a_power_cut_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("mlops_platform.files.sync_folder", synced.append)
+    folder = tmp_path / "serving" / "last_good"
+    with locked(folder / "toy.lock"):
+        write_json(folder / "toy.json", {})
+    assert set(synced) == {tmp_path, tmp_path / "serving", folder}

@@ -53,3 +53,29 @@ def test_a_service_knows_what_its_environment_has_and_not_the_secrets_of_others(
     assert load_settings(tmp_path / ".env").serving_admin_token == SecretStr("the-token")
     monkeypatch.setenv("MLOPS_ENVIRONMENT_COMPLETE", "1")
     assert load_settings(tmp_path / ".env").serving_admin_token is None
+
+
+@pytest.mark.parametrize(("queue", "batch", "fits"), [(2000, 1000, True), (1999, 1000, False), (100, 50, True)])
+def test_the_logs_queue_has_room_for_a_batch_and_its_shadow(
+    tmp_path: Path, *, queue: int, batch: int, fits: bool
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"MLOPS_SERVING_LOG_QUEUE={queue}\nMLOPS_SERVING_BATCH_LIMIT={batch}\n")
+    if fits:
+        assert load_settings(env_file).serving_log_queue == queue
+        return
+    with pytest.raises(PlatformError) as caught:
+        load_settings(env_file)
+    assert str(caught.value) == (
+        "settings: MLOPS_SERVING_LOG_QUEUE: Value error, expected at least 2000, twice MLOPS_SERVING_BATCH_LIMIT "
+        f"(found '1999'). Remedy: correct it in {env_file} or in the environment"
+    )
+
+
+def test_with_a_certificate_the_service_is_asked_by_tls(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("MLOPS_SERVING_TLS_CERTIFICATE=\nMLOPS_SERVING_TLS_KEY=\n")
+    assert load_settings(env_file).serving_url == "http://127.0.0.1:8000"
+    env_file.write_text("MLOPS_SERVING_TLS_CERTIFICATE=~/risk.pem\n")
+    assert load_settings(env_file).serving_url == "https://127.0.0.1:8000"
+    assert load_settings(env_file).serving_tls_certificate == Path.home() / "risk.pem"

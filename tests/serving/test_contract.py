@@ -194,7 +194,8 @@ async def test_a_body_that_does_not_come_or_breaks_off_is_refused(
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(dict(message))
 
-    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": headers}
     async with serve(installation) as (_, service):
         await service({**scope}, never, send)
         await service({**scope}, broken_off, send)

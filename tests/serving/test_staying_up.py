@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from mlops_platform.settings import PlatformSettings
+from serving.paths import serving_paths
 from serving.workers import next_pause
 from tests.processes import free_port, wait_until
 from tests.serving.processes import service_process
@@ -40,10 +41,17 @@ def status(settings: PlatformSettings) -> int | None:
 
 def test_workers_that_die_one_after_another_are_each_replaced(alone: PlatformSettings) -> None:
     with service_process(alone) as server:
-        for _ in range(3):
+        for _ in range(2):
             victim = wait_until(lambda: worker_of_server(server.pid), "a worker is there", 30)
             victim.send_signal(signal.SIGBUS)
             victim.wait(10)
+        wait_until(lambda: status(alone) == 200, "the third worker answers", 60)
+        # and one that dies of what it has mapped: the next one finds that its copy is not what the manifest says
+        victim = wait_until(lambda: worker_of_server(server.pid), "a worker is there", 30)
+        (copy,) = serving_paths(alone).snapshots("credit_risk").glob("*.lmdb")
+        os.truncate(copy, 0)
+        assert status(alone) is None
+        victim.wait(10)
         wait_until(lambda: status(alone) == 200, "the fourth worker answers", 60)
         assert server.poll() is None
         server.terminate()

@@ -229,7 +229,8 @@ def test_an_old_compose_is_a_finding(version: tuple[int, ...], fits: bool) -> No
 
 def test_nothing_is_mounted_twice(file: dict[str, Any]) -> None:
     for name, service in file["services"].items():
-        targets = [(volume.split(":") * 2)[1] for volume in service["volumes"]]
+        # a colon within braces parts a variable from its default
+        targets = [(re.split(r":(?![^{]*\})", volume) * 2)[1] for volume in service["volumes"]]
         targets += [volume.split(":")[0] for volume in service.get("tmpfs", [])]
         assert len(targets) == len(set(targets)), name
 

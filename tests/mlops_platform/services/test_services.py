@@ -94,12 +94,13 @@ SECRETS_OF = {
     "class-archive": set(),
     "hive-metastore": {"metastore_jdbc_password"},
     "hive-server": set(),
-    "jupyter": {"jupyter_token", "spark_auth_secret"},
+    "jupyter": {"jupyter_token", "serving_read_token", "spark_auth_secret"},
     "mlflow": {"mlflow_database_url"},
-    "serving": {"serving_admin_token", "online_store_url"},
+    "serving": {"serving_admin_token", "serving_read_token", "online_store_url"},
     "spark-master": {"spark_auth_secret"},
     "spark-worker-1": {"spark_auth_secret"},
     "spark-worker-2": {"spark_auth_secret"},
+    "watcher": {"airflow_admin_password"},
 }  # fmt: skip
 """Of each process of the local mode. tests/stack/test_compose_file.py has the containers'."""
 

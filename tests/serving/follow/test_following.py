@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.models.manifest import manifest_sha256
+from mlops_platform.models.registry import MANIFEST_TAG
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case import fingerprint
 from mlops_platform.use_case.find import file_of
@@ -24,6 +27,7 @@ from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
 from serving.paths import serving_paths
 from tests.processes import wait_until
+from tests.scripted_server import ScriptedServer
 from tests.serving.conftest import ADMIN, Serve, Trained
 from tests.serving.installation import keep_model, publish_snapshot, write_model
 
@@ -274,6 +278,35 @@ async def test_a_note_that_leads_out_of_its_folder_is_refused_and_the_lake_is_fo
     async with serve(installation) as (client, service):
         await eventually(lambda: service.runtime.served["credit_risk"].snapshot_id == "first", "it is served")
         assert (await client.get(f"/predict/{ENTITY}")).status_code == 200
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_an_artifact_that_is_not_to_be_had_keeps_no_other_alias_from_being_followed(
+    serve: Serve,
+    installation: PlatformSettings,
+    server: ScriptedServer,
+    credit_risk: UseCase,
+    regression: Trained,
+    *,
+    status: int,
+) -> None:
+    settings = installation.model_copy(update={"mlflow_port": server.port})
+    aliases = [{"alias": alias, "version": version} for alias, version in (("champion", 3), ("challenger", 2))]
+    digest = manifest_sha256(regression.folder)
+    # of the challenger there is a copy, and of the champion none
+    shutil.copytree(regression.folder, serving_paths(settings).models(credit_risk.name) / digest)
+    server.on("GET", "/api/2.0/mlflow/registered-models/get", {"registered_model": {"aliases": aliases}})
+    server.on("GET", "/api/2.0/mlflow/model-versions/get", registered("3", "0" * 64), registered("2", digest))
+    server.on("GET", "/model-versions/get-artifact", {"message": "it is gone"}, status=status)
+    async with serve(settings, (credit_risk,)) as (client, _):
+        found = await state(client)
+        answer = (await client.get(f"/predict/{ENTITY}")).json()
+    assert (found["challenger_version"], answer["model_version"]) == ("2", "1")
+
+
+def registered(version: str, digest: str) -> dict[str, Any]:
+    tags = [{"key": MANIFEST_TAG, "value": digest}]
+    return {"model_version": {"version": version, "creation_timestamp": 1, "tags": tags}}
 
 
 async def test_what_is_followed_goes_on_while_every_thread_of_requests_is_busy(
