@@ -166,7 +166,7 @@ def is_complete(root: Path, workers: int) -> bool:
 
 
 def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) -> int:
-    """Builds what changed, brings everything up, and ends with a prediction. Its exit status.
+    """Builds what changed, unless told not to, brings everything up, and ends with a prediction. Its exit status.
 
     Args:
         restarts: what runs is stopped in between.
@@ -179,8 +179,9 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
     if not restarts and not options.data and is_complete(root, workers):
         say("The platform is already running; nothing was changed.")
     else:
-        say("Building the images: minutes for the first time, seconds afterwards")
-        docker(*COMPOSE, "build", "--quiet", folder=root, shown=True)
+        if variables(root, os.environ).get("MLOPS_BUILD_IMAGES") != "false":
+            say("Building the images: minutes for the first time, seconds afterwards")
+            docker(*COMPOSE, "build", "--quiet", folder=root, shown=True)
         if restarts:
             stop(root)
         _make_watch_folder(root)
