@@ -34,6 +34,12 @@ class AirflowError(PlatformError):
     transient = True
 
 
+class AirflowRefused(AirflowError):
+    """Airflow answered, and will answer the same to whoever asks again."""
+
+    transient = False
+
+
 class RunFailed(PlatformError):
     """A DAG run ended badly, or not in time."""
 
@@ -353,14 +359,14 @@ class AirflowClient:
     def _log_in(self) -> str:
         password = self._settings.airflow_admin_password
         if password is None:
-            raise AirflowError(
+            raise AirflowRefused(
                 "no password for Airflow is set",
                 remedy="set MLOPS_AIRFLOW_ADMIN_PASSWORD in .env, or run ./start.sh, which makes one",
             )
         body = {"username": self._settings.airflow_admin_user, "password": password.get_secret_value()}
         answer = self._http.post(_LOGIN, json=body)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise AirflowError(
+            raise AirflowRefused(
                 f"Airflow refuses the login of {self._settings.airflow_admin_user}",
                 remedy="restart with ./restart.sh, which gives Airflow the password that stands in .env",
             )
@@ -377,7 +383,7 @@ class AirflowClient:
                     remedy="is another program using Airflow's port? set MLOPS_AIRFLOW_PORT in .env",
                 ) from None
         mine = answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
-        raise AirflowError(
+        raise (AirflowRefused if mine else AirflowError)(
             f"Airflow answered {answer.status_code} to {answer.request.method} {answer.url.path}: {_detail(answer)}",
             remedy="ask for something else, as the answer says" if mine else "see the log of airflow-api-server",
         )

@@ -26,7 +26,19 @@ ON_BEHALF_OF = "x-on-behalf-of"
 
 
 class ServiceError(PlatformError):
-    """The prediction service cannot be reached, or refuses what it was asked."""
+    """The prediction service refuses what it was asked."""
+
+
+class ServiceAway(ServiceError):
+    """It cannot be reached, or cannot answer at present."""
+
+    transient = True
+
+
+class ServiceHasNone(ServiceError):
+    """It knows nothing of that name."""
+
+    missing = True
 
 
 @dataclass(frozen=True)
@@ -164,7 +176,7 @@ class PredictionService:
             content = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             found = str(error) or type(error).__name__
-            raise ServiceError(
+            raise ServiceAway(
                 f"the prediction service does not answer at {self._settings.serving_url} ({found})",
                 remedy="see which services run with `mlops status`; start them with ./start.sh",
             ) from None
@@ -197,7 +209,11 @@ def _only(certificate: Path) -> ssl.SSLContext:
 def _refusal(status: int, detail: str, remedies: Mapping[int, str]) -> ServiceError:
     """Where the service's own words name a remedy, it is that one."""
     what, _, remedy = detail.partition(REMEDY_FOLLOWS)
-    return ServiceError(
+    kinds: dict[int, type[ServiceError]] = {
+        httpx.codes.NOT_FOUND: ServiceHasNone,
+        httpx.codes.SERVICE_UNAVAILABLE: ServiceAway,
+    }
+    return kinds.get(status, ServiceError)(
         f"the prediction service answered {status}: {what}",
         remedy=remedy or remedies.get(status, "see the log of the service `serving`, and `mlops doctor`"),
     )

@@ -242,6 +242,8 @@ def test_what_needs_the_lake_is_done_in_the_container_and_ends_as_it_ends_there(
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("approve", "credit_risk"),
+        ("audit",),
         ("data", "generate", "credit_risk"),
         ("data", "list", "credit_risk"),
         ("snapshots", "list", "credit_risk"),
@@ -256,11 +258,7 @@ def test_every_verb_that_needs_the_lake_is_done_there(mlops: Mlops, engine: Engi
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("approve", "credit_risk"), "Airflow answered 404 to POST /auth/token"),
         (("run", "credit_risk", "training"), "Airflow answered 404 to POST /auth/token"),
-        (("features", "1"), "the prediction service answered 404"),
-        (("predict", "1"), "the prediction service answered 404"),
-        (("models", "list", "credit_risk"), "MLflow"),
         (("replay", "a1"), "no admin token for the prediction service"),
         (("rollback", "credit_risk"), "no admin token for the prediction service"),
         (("routing", "credit_risk"), "no admin token for the prediction service"),
@@ -273,6 +271,22 @@ def test_what_needs_a_service_alone_asks_it_from_here(
     shown = mlops(*arguments)
     assert shown.code == 1
     assert what in shown.err
+    assert engine.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (("features", "1"), 3, "the prediction service answered 404"),
+        (("predict", "1"), 3, "the prediction service answered 404"),
+        (("models", "list", "credit_risk"), 75, "MLflow"),
+    ],
+)
+def test_the_exit_code_tells_what_is_missing_from_what_is_away(
+    mlops: Mlops, engine: Engine, arguments: tuple[str, ...], code: int, what: str
+) -> None:
+    shown = mlops(*arguments)
+    assert (shown.code, what in shown.err) == (code, True)
     assert engine.calls() == []
 
 

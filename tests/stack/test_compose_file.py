@@ -129,20 +129,21 @@ SECRETS_OF = {
     "airflow-scheduler": AIRFLOW | {
         "MLOPS_AIRFLOW_JWT_SECRET", "MLOPS_AIRFLOW_ADMIN_PASSWORD", "MLOPS_NOTIFICATION_WEBHOOK_URL",
         "MLOPS_ONLINE_STORE_URL", "MLOPS_SPARK_AUTH_SECRET",
-        # `mlops` runs here, which administers the service
-        "MLOPS_SERVING_ADMIN_TOKEN", "MLOPS_TRAINING_LAUNCHER_TOKEN",
+        # a start ends here, with a prediction
+        "MLOPS_SERVING_READ_TOKEN", "MLOPS_TRAINING_LAUNCHER_TOKEN",
     },
     "airflow-dag-processor": AIRFLOW | {"MLOPS_NOTIFICATION_WEBHOOK_URL"},
     "airflow-triggerer": AIRFLOW,
     "class-archive": set(),
     "hive-metastore": {"MLOPS_POSTGRES_METASTORE_PASSWORD"},
     "hive-server": set(),
-    "jupyter": {"MLOPS_JUPYTER_TOKEN", "MLOPS_SPARK_AUTH_SECRET"},
+    "jupyter": {"MLOPS_JUPYTER_TOKEN", "MLOPS_SERVING_READ_TOKEN", "MLOPS_SPARK_AUTH_SECRET"},
     "mlflow": {"MLOPS_POSTGRES_MLFLOW_PASSWORD"},
-    "serving": {"MLOPS_SERVING_ADMIN_TOKEN", "MLOPS_ONLINE_STORE_URL"},
+    "serving": {"MLOPS_SERVING_ADMIN_TOKEN", "MLOPS_SERVING_READ_TOKEN", "MLOPS_ONLINE_STORE_URL"},
     "spark-master": {"MLOPS_SPARK_AUTH_SECRET"},
     "spark-worker": {"MLOPS_SPARK_AUTH_SECRET"},
     "training-launcher": {"MLOPS_TRAINING_LAUNCHER_TOKEN"},
+    "watcher": {"MLOPS_AIRFLOW_ADMIN_PASSWORD"},
 }  # fmt: skip
 """Of each container. tests/mlops_platform/services/test_services.py has the processes' of the local mode."""
 
@@ -162,13 +163,13 @@ def test_each_container_is_given_its_secrets_and_no_other(file: dict[str, Any]) 
 
 
 NETWORKS = {
-    "airflow": {"airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer"},
+    "airflow": {"airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer", "watcher"},
     "database": {
         "airflow-api-server", "airflow-dag-processor", "airflow-init", "airflow-scheduler", "airflow-triggerer",
         "hive-metastore", "mlflow", "postgres", "postgres-roles",
     },
-    "platform": {"airflow-scheduler", "hive-metastore", "hive-server", "jupyter", "mlflow", "serving"},
-    "spark": {"airflow-scheduler", "class-archive", "jupyter", "spark-master", "spark-worker"},
+    "platform": {"airflow-scheduler", "hive-metastore", "hive-server", "jupyter", "mlflow", "serving", "watcher"},
+    "spark": {"airflow-scheduler", "class-archive", "jupyter", "spark-master", "spark-worker", "watcher"},
     "training": {"mlflow"},
     "training-launch": {"airflow-scheduler", "training-launcher"},
 }  # fmt: skip
@@ -186,7 +187,7 @@ def test_only_those_who_talk_share_a_network(file: dict[str, Any]) -> None:
 
 
 def test_of_several_addresses_a_driver_names_the_one_that_workers_reach(file: dict[str, Any]) -> None:
-    drivers = NETWORKS["spark"] - {"spark-master", "spark-worker", "class-archive"}
+    drivers = NETWORKS["spark"] - {"spark-master", "spark-worker", "class-archive", "watcher"}
     for name in drivers:
         assert file["services"][name]["environment"]["SPARK_LOCAL_HOSTNAME"] == name
 
