@@ -1,7 +1,8 @@
 """Which layout an installation's state has, and the steps from an older one to this platform's.
 
 The lake has it, the one place that both modes have: ``layout.json``, ``{"layout": 2}``. It is looked at by the start of
-local processes before any of them runs, and in containers by ``airflow-init``: ``python -m mlops_platform.state``.
+local processes before any of them runs, and in containers by one that all others wait for: ``python -m
+mlops_platform.state``.
 
 | layout | since |
 |---|---|
@@ -13,6 +14,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from mlops_platform.console import complain, say
 from mlops_platform.errors import PlatformError
@@ -47,7 +49,7 @@ def bring_up_to_date(settings: PlatformSettings, steps: Mapping[int, Step] = STE
     """
     lake = Lake(settings.lake_root)
     before = lake.load(KEY)
-    layout = _layout(lake, before, newest)
+    layout = _layout(settings.lake_root, before, newest)
     if layout > newest:
         raise PlatformError(
             f"the state in {settings.state_dir} has the layout {layout}, this version of the platform knows {newest}",
@@ -63,9 +65,10 @@ def bring_up_to_date(settings: PlatformSettings, steps: Mapping[int, Step] = STE
     return done
 
 
-def _layout(lake: Lake, found: Stored | None, newest: int) -> int:
+def _layout(lake_root: Path, found: Stored | None, newest: int) -> int:
     if found is None:
-        return 1 if any(lake.folders(prefix) for prefix in _DATA) else newest
+        # round the door, which does not list what a killed arrival left: it may be all there is
+        return 1 if any((lake_root / folder).exists() for folder in _DATA) else newest
     try:
         layout = json.loads(found.content)["layout"]
     except (ValueError, LookupError, TypeError):

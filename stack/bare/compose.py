@@ -32,7 +32,7 @@ MEMORY_NEEDED = 6 * preflight.GIB
 DISK_NEEDED = 10 * preflight.GIB
 # Where tasks run: it has the lake, the code, and every service within reach.
 INSIDE = "airflow-scheduler"
-RUN_ONCE = {"postgres-roles", "airflow-init"}
+RUN_ONCE = {"state", "postgres-roles", "airflow-init"}
 WORKER = "spark-worker"
 NOT_PUBLISHED = "MLOPS_SPARK_WORKER_UI_PORT"
 # All but what creates containers needs only the file that is always there.

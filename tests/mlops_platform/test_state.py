@@ -51,6 +51,13 @@ def test_state_that_says_nothing_is_the_first_layout(settings: PlatformSettings)
     assert bring_up_to_date(settings) == []
 
 
+def test_a_lake_of_the_first_layout_in_which_nothing_ever_arrived_whole(settings: PlatformSettings) -> None:
+    draft = settings.lake_root / "raw" / "credit_risk" / ".arriving-0123"
+    draft.mkdir(parents=True)
+    assert bring_up_to_date(settings) == ["The state has the layout 2 now; it was 1."]
+    assert not draft.exists()
+
+
 def test_a_step_counts_once_it_is_done_and_is_done_again_if_it_was_killed(settings: PlatformSettings) -> None:
     of_layout_1(settings)
     ran: list[int] = []

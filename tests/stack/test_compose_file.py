@@ -27,7 +27,7 @@ from stack.bare.installation import written
 from stack.training_launcher.containers import CODE
 
 DOCKERFILES = ("spark_jobs/Dockerfile", "training/Dockerfile")
-NOT_IN_LOCAL_MODE = {"postgres", "postgres-roles", "training-launcher"}
+NOT_IN_LOCAL_MODE = {"postgres", "postgres-roles", "state", "training-launcher"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_each_service_waits_for_what_it_waits_for_in_the_local_mode(file: dict[s
     local = {service.name: service for service in services(PlatformSettings())}
     for name in set(file["services"]) & set(local):
         given = set(file["services"][name].get("depends_on", {}))
-        assert given - {"postgres-roles"} == set(local[name].depends_on), name
+        assert given - {"postgres-roles", "state"} == set(local[name].depends_on), name
 
 
 def test_every_lasting_service_has_what_a_good_neighbour_has(file: dict[str, Any]) -> None:
@@ -142,6 +142,7 @@ SECRETS_OF = {
     "serving": {"MLOPS_SERVING_ADMIN_TOKEN", "MLOPS_SERVING_READ_TOKEN", "MLOPS_ONLINE_STORE_URL"},
     "spark-master": {"MLOPS_SPARK_AUTH_SECRET"},
     "spark-worker": {"MLOPS_SPARK_AUTH_SECRET"},
+    "state": set(),
     "training-launcher": {"MLOPS_TRAINING_LAUNCHER_TOKEN"},
     "watcher": {"MLOPS_AIRFLOW_ADMIN_PASSWORD"},
 }  # fmt: skip
@@ -177,7 +178,9 @@ NETWORKS = {
 
 def test_only_those_who_talk_share_a_network(file: dict[str, Any]) -> None:
     services = file["services"]
-    found = {network: {name for name, one in services.items() if network in one["networks"]} for network in NETWORKS}
+    found = {
+        network: {name for name, one in services.items() if network in one.get("networks", [])} for network in NETWORKS
+    }
     assert found == NETWORKS
     internal = {name for name, network in file["networks"].items() if network and network["internal"]}
     assert internal == {"database", "training", "training-launch"}
@@ -190,6 +193,25 @@ def test_of_several_addresses_a_driver_names_the_one_that_workers_reach(file: di
     drivers = NETWORKS["spark"] - {"spark-master", "spark-worker", "class-archive", "watcher"}
     for name in drivers:
         assert file["services"][name]["environment"]["SPARK_LOCAL_HOSTNAME"] == name
+
+
+def test_nobody_reads_state_before_its_layout_is_known(file: dict[str, Any]) -> None:
+    services = file["services"]
+
+    def waits_for(name: str) -> set[str]:
+        before = services[name].get("depends_on", {})
+        return set(before).union(*map(waits_for, before))
+
+    assert services["state"]["entrypoint"] == ["python", "-m", "mlops_platform.state"]
+    assert "depends_on" not in services["state"]
+    # the database gives out what services ask for; the class archive is run by hand, once all else is up
+    others = set(services) - {"state", "postgres", "postgres-roles", "class-archive"}
+    assert {name for name in others if "state" not in waits_for(name)} == set()
+    assert all(
+        one["depends_on"]["state"] == {"condition": "service_completed_successfully"}
+        for one in services.values()
+        if "state" in one.get("depends_on", {})
+    )
 
 
 def test_images_are_made_of_the_lock_for_any_architecture(project_root: Path) -> None:
