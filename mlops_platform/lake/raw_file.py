@@ -7,13 +7,18 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from mlops_platform.errors import RawDataError
 from mlops_platform.use_case.spec import UseCase
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters; Spark has none
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_FORMAT = zlib.MAX_WBITS + 16
+_CHUNK = 1 << 18
 _OTHER_DELIMITERS = (";", "\t", "|")
 _BLANK = "".join(map(chr, range(33)))
 """A line of these alone is none to Spark."""
@@ -87,13 +92,29 @@ def _count_records(lines: Iterable[str]) -> int:
     """The number of records, each of one line or several.
 
     Raises:
-        csv.Error: quotes are not where they belong; names the line.
+        csv.Error: a quote never closes, or records end in different ways: Spark takes the first one's end for that of
+            all where fields hold line breaks. Names the line.
     """
-    records = csv.reader(lines, strict=True)
-    try:
-        return sum(1 for record in records if record)
-    except csv.Error as error:
-        raise csv.Error(f"line {records.line_num}: {error}") from None
+    last = ""
+
+    def to_the_end() -> Iterator[str]:
+        nonlocal last
+        for last in lines:
+            yield last
+        last = '"'  # a record of its own, unless a quote is open
+        yield last
+
+    records, count, start, end, expected = csv.reader(to_the_end()), 0, 0, 0, ""
+    for record in records:
+        start, end = end + 1, records.line_num
+        count += bool(record)
+        ending = last[len(last.rstrip("\r\n")) :]
+        expected = expected or ending
+        if ending not in (expected, ""):
+            raise csv.Error(f"line {end} ends with {ending!r}, the first one with {expected!r}")
+    if start != end:
+        raise csv.Error(f"line {start}: a quote opens that never closes")
+    return count - 1
 
 
 def check_header(header: Sequence[str], name: str, use_case: UseCase) -> None:
@@ -143,8 +164,44 @@ def _as_text(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="")
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if is_gzip(path) else path.open("rb")
+def _opened(path: Path) -> BinaryIO:
+    return io.BufferedReader(_Gzip(path), _CHUNK) if is_gzip(path) else path.open("rb")
+
+
+class _Gzip(io.RawIOBase):
+    """What one gzip member or several hold, by Java's rules: Python's own reader passes over zeros at the end.
+
+    Raises:
+        EOFError, zlib.error, gzip.BadGzipFile: from reading; it is damaged, truncated, or longer than its content.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._member = zlib.decompressobj(_GZIP_FORMAT)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        while True:
+            compressed = self._member.unconsumed_tail or self._member.unused_data or self._file.read(_CHUNK)
+            if self._member.eof:
+                if not compressed:
+                    return 0
+                if compressed[0] != _GZIP_MAGIC[0]:
+                    raise gzip.BadGzipFile("it goes on after its end, as if it were padded")
+                self._member = zlib.decompressobj(_GZIP_FORMAT)
+            elif not compressed:
+                raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            content = self._member.decompress(compressed, len(view))
+            if content:
+                view[: len(content)] = content
+                return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _bad_byte(path: Path, error: UnicodeDecodeError) -> str:

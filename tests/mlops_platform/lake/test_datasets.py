@@ -74,6 +74,22 @@ def test_a_newline_in_quotes_is_no_new_row(datasets: Datasets, arrived: Path, he
     assert (manifest.rows, manifest.multiline) == (1, True)
 
 
+def test_gzip_of_several_members_is_read_to_its_end(datasets: Datasets, arrived: Path, header: str) -> None:
+    arrived.write_bytes(gzip.compress((header + ROW).encode()) + gzip.compress(b"") + gzip.compress(ROW.encode()))
+    assert datasets.add(arrived).rows == 2
+
+
+@pytest.mark.parametrize("field", ['"Working" hard', '"Work"ing', '"Work"i"ng"', '"Working" '])
+def test_a_field_is_taken_alike_whether_or_not_another_holds_a_line_break(
+    datasets: Datasets, arrived: Path, header: str, field: str
+) -> None:
+    rows = ROW.replace("Working", field) + ROW
+    arrived.write_text(header + rows)
+    assert datasets.add(arrived).rows == 2
+    arrived.write_text(header + rows + ROW.replace("Working", '"Wor\nking"'))
+    assert datasets.add(arrived).rows == 3
+
+
 @pytest.mark.parametrize(
     "field",
     ['"Working, ""really"""', 'Work"ing', '"Working" hard', "Wor\\king", "Wor\u2028king", "Wor\x0bking", "Wor\x00king"],
@@ -132,7 +148,17 @@ def bad_files(header: str) -> dict[str, tuple[bytes, str]]:
         ),
         "a quote that never closes": (
             (header + ROW + ROW.replace("Working", '"Working') + ROW).encode(),
-            "{} is no CSV: line 4: unexpected end of data. Remedy: export the file as comma-separated text",
+            "{} is no CSV: line 3: a quote opens that never closes. Remedy: export the file as comma-separated text",
+        ),
+        "lines that end in different ways, and a line break in a field": (
+            (header + ROW.replace("Working", '"Wor\nking"') + ROW.replace("\n", "\r\n")).encode(),
+            "{} is no CSV: line 4 ends with '\\r\\n', the first one with '\\n'. "
+            + "Remedy: export the file as comma-separated text",
+        ),
+        "padded gzip": (
+            gzip.compress((header + ROW).encode()) + bytes(3),
+            "{} is a damaged or truncated gzip file (it goes on after its end, as if it were padded). "
+            + "Remedy: transfer the file again and add it again",
         ),
         "an empty first line": (
             ("\n" + header + ROW).encode(),
