@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from cli.exit_codes import ExitCode
 from mlops_platform.audit import this_user
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
@@ -99,7 +100,9 @@ def test_replay_gives_the_answer_again(mlops: Mlops, service: PlatformSettings) 
 def test_what_the_service_refuses_has_a_remedy(
     mlops: Mlops, service: PlatformSettings, arguments: tuple[str, ...], what: str, remedy: str
 ) -> None:
-    assert mlops(service, *arguments) == (1, "", f"error: the prediction service {what}. Remedy: {remedy}\n")
+    kinds = {"404": ExitCode.MISSING, "422": ExitCode.FAILED, "503": ExitCode.UNAVAILABLE}
+    code = kinds[what.split()[1].rstrip(":")]
+    assert mlops(service, *arguments) == (code, "", f"error: the prediction service {what}. Remedy: {remedy}\n")
 
 
 def test_a_token_that_the_service_does_not_know_is_named(mlops: Mlops, service: PlatformSettings) -> None:
@@ -143,7 +146,7 @@ def test_keys_are_made_listed_and_removed(mlops: Mlops, service: PlatformSetting
     assert mlops(service, "keys", "remove", "dashboard") == (0, "removed: dashboard\n", "")
     assert asked_with(key) == 401
     assert mlops(service, "keys", "remove", "dashboard") == (
-        1,
+        ExitCode.MISSING,
         "",
         "error: the prediction service answered 404: there is no key named 'dashboard'. Remedy: the keys are: none\n",
     )

@@ -60,13 +60,12 @@ def test_every_variable_that_is_passed_on_is_a_setting(file: dict[str, Any]) -> 
     assert passed <= known
 
 
-def test_mlops_inside_reaches_the_prediction_service_as_its_administrator(file: dict[str, Any]) -> None:
+def test_a_start_ends_inside_where_it_may_ask_for_a_prediction(file: dict[str, Any]) -> None:
     inside, service = (file["services"][name]["environment"] for name in (compose.INSIDE, "serving"))
     assert inside["MLOPS_SERVING_HOST"] == "serving"
     for name in (
         "MLOPS_SERVING_PORT",
         "MLOPS_SERVING_DEFAULT_USE_CASE",
-        "MLOPS_SERVING_ADMIN_TOKEN",
         "MLOPS_SERVING_READ_TOKEN",
     ):
         assert (name in inside, inside.get(name)) == (True, service[name])

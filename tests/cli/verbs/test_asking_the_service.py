@@ -14,17 +14,19 @@ def test_a_prediction_is_the_services_answer(mlops: Mlops, server: ScriptedServe
 
 
 @pytest.mark.parametrize(
-    ("status", "remedy"),
+    ("status", "code", "remedy"),
     [
-        (404, "ask for an id that the published snapshot holds; see `mlops snapshots list credit_risk`"),
-        (422, "correct the id"),
-        (503, "publish a snapshot and a champion with `mlops run credit_risk features`"),
+        (404, 3, "ask for an id that the published snapshot holds; see `mlops snapshots list credit_risk`"),
+        (422, 1, "correct the id"),
+        (503, 75, "publish a snapshot and a champion with `mlops run credit_risk features`"),
     ],
 )
-def test_a_refusal_of_the_service_has_a_remedy(mlops: Mlops, server: ScriptedServer, status: int, remedy: str) -> None:
+def test_a_refusal_of_the_service_has_a_remedy(
+    mlops: Mlops, server: ScriptedServer, status: int, code: int, remedy: str
+) -> None:
     server.on("GET", "/v1/credit_risk/features/a%2Fb", {"detail": "no a/b"}, status=status)
     shown = mlops("features", "credit_risk", "a/b")
-    assert shown == Outcome(1, "", f"error: the prediction service answered {status}: no a/b. Remedy: {remedy}\n")
+    assert shown == Outcome(code, "", f"error: the prediction service answered {status}: no a/b. Remedy: {remedy}\n")
 
 
 @pytest.mark.parametrize("arguments", [("rollback", "credit_risk"), ("routing", "credit_risk"), ("replay", "a1")])
@@ -42,7 +44,7 @@ def test_a_prediction_service_that_is_down_is_named(
 ) -> None:
     monkeypatch.setenv("MLOPS_SERVING_PORT", str(unused_port))
     shown = mlops("predict", "5008804")
-    assert (shown.code, shown.out) == (1, "")
+    assert (shown.code, shown.out) == (75, "")
     assert shown.err.startswith(f"error: the prediction service does not answer at http://127.0.0.1:{unused_port} (")
     assert shown.err.endswith("Remedy: see which services run with `mlops status`; start them with ./start.sh\n")
 
