@@ -143,14 +143,15 @@ class TrainingContainers:
         """
         with self._changing:
             found = self._find(use_case, run_id)
-            if found is not None and (_runs(found) or (_has_ended(found) and _exit_code(found) == 0)):
-                if found.labels[SNAPSHOT_LABEL] == snapshot:
-                    return
-                raise RunBusy(
-                    f"{run_id} of {use_case} is under way on the snapshot {found.labels[SNAPSHOT_LABEL]}",
-                    remedy="wait for its end, or remove it",
-                )
             if found is not None:
+                before = found.labels[SNAPSHOT_LABEL]
+                if before == snapshot and (_runs(found) or _has_ended_well(found)):
+                    return
+                if _runs(found):
+                    raise RunBusy(
+                        f"{run_id} of {use_case} is under way on the snapshot {before}",
+                        remedy="wait for its end, or remove it",
+                    )
                 _remove(found)
             self._create_and_start(use_case, run_id, snapshot)
         say(f"started {run_id} of {use_case} on {snapshot}")
@@ -169,7 +170,7 @@ class TrainingContainers:
         if container is None or not (_runs(container) or _has_ended(container)):
             raise RunUnknown(f"there is no training run {run_id} of {use_case}", remedy="start it")
         # in this order: what is printed after it was seen to run is asked for the next time
-        exit_code = _exit_code(container) if _has_ended(container) else None
+        exit_code = int(container.attrs["State"]["ExitCode"]) if _has_ended(container) else None
         lines = tuple(_lines(container, after))
         if exit_code == 0:
             with self._changing:
@@ -250,8 +251,8 @@ def _has_ended(container: Any) -> bool:
     return container.status in ("exited", "dead")
 
 
-def _exit_code(container: Any) -> int:
-    return int(container.attrs["State"]["ExitCode"])
+def _has_ended_well(container: Any) -> bool:
+    return _has_ended(container) and container.attrs["State"]["ExitCode"] == 0
 
 
 def _remove(container: Any) -> None:

@@ -143,15 +143,15 @@ def served(containers: TrainingContainers) -> Iterator[int]:
         thread.join(30)
 
 
-def publish(lake: Lake, folder: Path) -> None:
+def publish(lake: Lake, folder: Path, name: str = "first") -> None:
     snapshots = Snapshots(lake, "credit_risk")
-    attempt = snapshots.claim("first")
+    attempt = snapshots.claim(name)
     (folder / "rows").write_text("rows")
-    lake.add(f"{snapshots.features_key('first', attempt)}/part-0.parquet", folder / "rows")
-    with snapshots.publishing("first", attempt):
+    lake.add(f"{snapshots.features_key(name, attempt)}/part-0.parquet", folder / "rows")
+    with snapshots.publishing(name, attempt):
         snapshots.publish(
             SnapshotManifest(
-                snapshot="first",
+                snapshot=name,
                 use_case="credit_risk",
                 attempt=attempt,
                 dataset_version=1,
@@ -160,7 +160,7 @@ def publish(lake: Lake, folder: Path) -> None:
                 spec_hash="0" * 64,
                 rows=1,
                 entities=1,
-                features_path=snapshots.features_key("first", attempt),
+                features_path=snapshots.features_key(name, attempt),
                 online_path="none",
                 quality=Quality(rows_read=1, rows_valid=1, rows_quarantined=0),
             )
@@ -234,6 +234,18 @@ def test_what_was_killed_or_failed_is_started_anew(launched: Launched) -> None:
     launched.client.start("credit_risk", "first", "stays")
     docker("kill", "--signal", "KILL", launched.container().id)
     assert launched.follow("stays")[0] == 137
+
+
+def test_what_ended_well_and_was_not_fetched_is_taken_up_on_its_own_snapshot_alone(launched: Launched) -> None:
+    launched.client.start("credit_risk", "first", "run-1")
+    wait_until(lambda: launched.container().status == "exited", "the run's end", 60)
+    before = launched.container().id
+    launched.client.start("credit_risk", "first", "run-1")
+    assert launched.container().id == before
+    publish(launched.lake, launched.folder, "second")
+    launched.client.start("credit_risk", "second", "run-1")
+    assert launched.container().id != before
+    assert launched.follow("run-1")[1][0] == "training run-1 on second"
 
 
 def test_half_made_containers_are_made_anew(launched: Launched) -> None:
