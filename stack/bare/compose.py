@@ -6,6 +6,7 @@ Standard library only, in syntax that Python 3.8 reads: the machine needs nothin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -14,13 +15,22 @@ import secrets
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Mapping  # noqa: UP035 - Python 3.8
+from typing import Any, Iterator, Mapping  # noqa: UP035 - Python 3.8
 
 from mlops_platform.console import complain, say
 from stack.bare import preflight
 from stack.bare.arguments import first_data
 from stack.bare.compose_override import watch_folder, write_override
-from stack.bare.docker import EngineAway, NotInstalled, TimedOut, compose_version, docker, engine_version, status_of
+from stack.bare.docker import (
+    DockerFailed,
+    EngineAway,
+    NotInstalled,
+    TimedOut,
+    compose_version,
+    docker,
+    engine_version,
+    status_of,
+)
 from stack.bare.env_file import ensure_secrets, ensure_values
 from stack.bare.installation import Refused, ports, state_dir, variables, written
 
@@ -189,8 +199,9 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
         say("Starting the services")
         docker("compose", "up", "--detach", "--wait", "--no-build", "--remove-orphans", folder=root, shown=True)
         docker("compose", "run", "--detach", "--rm", "--no-deps", "class-archive", folder=root, seconds=None)
-    files = [(use_case, _copied_inside(root, file)) for use_case, file in options.data]
-    return _inside(root, "stack.first_run", *first_data(options.rows, files))
+    with contextlib.ExitStack() as copies:
+        files = [(use_case, copies.enter_context(_copied_inside(root, file))) for use_case, file in options.data]
+        return _inside(root, "stack.first_run", *first_data(options.rows, files))
 
 
 def _make_watch_folder(root: Path) -> None:
@@ -200,13 +211,19 @@ def _make_watch_folder(root: Path) -> None:
         os.chown(str(folder), *services_user(root))
 
 
-def _copied_inside(root: Path, file: Path) -> Path:
-    """Where the file is in the container; it goes with the container."""
-    target = Path("/tmp", file.name)  # noqa: S108 - the container's own
-    with file.open("rb") as content:
-        write = ["exec", "-T", INSIDE, "sh", "-c", 'cat >"$1"', "-", str(target)]
-        docker(*COMPOSE, *write, folder=root, stdin=content, seconds=None)
-    return target
+@contextlib.contextmanager
+def _copied_inside(root: Path, file: Path) -> Iterator[Path]:
+    """Where a copy of the file is in the container, under its own name; it is removed in the end."""
+    folder = Path("/tmp", f"copy-{secrets.token_hex(8)}")  # noqa: S108 - the container's own
+    inside = (*COMPOSE, "exec", "-T", INSIDE)
+    try:
+        with file.open("rb") as content:
+            write = ("sh", "-c", 'mkdir "$1" && cat >"$1/$2"', "-", str(folder), file.name)
+            docker(*inside, *write, folder=root, stdin=content, seconds=None)
+        yield folder / file.name
+    finally:
+        with contextlib.suppress(DockerFailed):  # the container may be gone
+            docker(*inside, "rm", "-rf", str(folder), folder=root)
 
 
 def _inside(root: Path, module: str, *arguments: str) -> int:
@@ -224,7 +241,12 @@ def mlops(root: Path, arguments: list[str], file: str | None = None) -> int:
         if not Path(file).is_file():
             raise Refused(f"{file}: no such file", remedy="name a file of this machine")
         at = len(arguments) - 1 - arguments[::-1].index(file)
-        arguments = [*arguments[:at], str(_copied_inside(root, Path(file))), *arguments[at + 1 :]]
+        with _copied_inside(root, Path(file)) as copy:
+            return _inside_saying_so(root, [*arguments[:at], str(copy), *arguments[at + 1 :]])
+    return _inside_saying_so(root, arguments)
+
+
+def _inside_saying_so(root: Path, arguments: list[str]) -> int:
     complain(f"in the container {INSIDE}, which has the lake:")
     return _inside(root, "cli", *arguments)
 

@@ -187,7 +187,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     program.write_text(
         f"#!{sys.executable}\n"
         "import json, pathlib, sys\n"
-        "copied = sys.stdin.read() if 'cat >\"$1\"' in sys.argv else ''\n"
+        "copied = sys.stdin.read() if any('cat >' in word for word in sys.argv) else ''\n"
         f"with open({str(engine.calls_file)!r}, 'a') as calls:\n"
         "    calls.write(json.dumps({'arguments': sys.argv[1:], 'copied': copied}) + '\\n')\n"
         f"sys.exit(0 if copied else int(pathlib.Path({str(engine.ends_with)!r}).read_text()))\n",
@@ -307,13 +307,16 @@ def test_a_file_is_taken_along_and_nothing_else_of_its_name(
     monkeypatch.chdir(tmp_path)
     Path("credit_risk").write_text("loans", encoding="utf-8")
     assert mlops("data", "add", "credit_risk", "./credit_risk").code == 0
-    copied, added = engine.calls()
-    target = copied["arguments"][-1]
-    assert (copied["copied"], Path(target).name) == ("loans", "credit_risk")
-    assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", target]
+    copied, added, removed = engine.calls()
+    folder, name = copied["arguments"][-2:]
+    assert (copied["copied"], name) == ("loans", "credit_risk")
+    assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", f"{folder}/credit_risk"]
+    assert removed["arguments"][-3:] == ["rm", "-rf", folder]
     assert mlops("data", "add", "credit_risk", "credit_risk", "--json").code == 0
-    copied, added = engine.calls()[2:]
-    assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", copied["arguments"][-1], "--json"]
+    copied, added, _ = engine.calls()[3:]
+    again = copied["arguments"][-2]
+    assert again != folder
+    assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", f"{again}/credit_risk", "--json"]
 
 
 def test_a_file_that_is_not_there_needs_no_container(mlops: Mlops, engine: Engine) -> None:
