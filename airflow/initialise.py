@@ -1,13 +1,15 @@
-"""Brings Airflow's database to its version's schema and makes the admin user, in one process: Airflow imports slowly.
+"""Brings Airflow's database to its version's schema, makes the admin user and the pool, in one process.
 
-Hence it imports Airflow only where there is something to do. ``.env`` holds the admin's password, so a password changed
-there is the password from the next start on.
+Airflow imports slowly, so it imports Airflow only where there is something to do. ``.env`` holds the admin's password:
+a password changed there is the password from the next start on.
 """
 
 import hashlib
 import os
 from importlib.metadata import version
 from pathlib import Path
+
+from mlops_platform.pipelines.names import SPARK_POOL
 
 
 def migrate() -> None:
@@ -35,16 +37,27 @@ def make_admin(user: str, password: str) -> None:
             raise SystemExit(f"airflow: the user {user} could not be made")
 
 
+def make_pool(slots: int) -> None:
+    """Makes the pool of the tasks that Spark works for, or gives it so many slots."""
+    from airflow.models.pool import Pool  # noqa: PLC0415
+
+    Pool.create_or_update_pool(SPARK_POOL, slots, "Spark jobs at once", include_deferred=False)
+
+
 def main() -> None:
     user, password = os.environ["MLOPS_AIRFLOW_ADMIN_USER"], os.environ["MLOPS_AIRFLOW_ADMIN_PASSWORD"]
+    # a worker offers three times the cores of a job: one of them is left to notebooks
+    slots = 2 * int(os.environ["MLOPS_SPARK_WORKERS"])
     database = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    state = hashlib.sha256("\n".join([version("apache-airflow"), database, user, password]).encode()).hexdigest()
+    known = [version("apache-airflow"), database, user, password, str(slots)]
+    state = hashlib.sha256("\n".join(known).encode()).hexdigest()
     stamp = Path(os.environ["AIRFLOW_HOME"]) / "initialised"
     database_file = Path(database.removeprefix("sqlite:///"))
     if database_file.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == state:
         return
     migrate()
     make_admin(user, password)
+    make_pool(slots)
     stamp.write_text(state, encoding="utf-8")
 
 

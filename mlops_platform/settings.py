@@ -96,6 +96,8 @@ class PlatformSettings(BaseSettings):
     training_launcher_url: str | None = None
     training_launcher_token: SecretStr | None = None
 
+    # Runs that ended longer ago are removed from Airflow's database, but never the last ones of a DAG.
+    airflow_history_days: Annotated[int, Field(ge=1)] = 90
     snapshots_kept: Annotated[int, Field(ge=2)] = 7
     notification_webhook_url: SecretStr | None = None
 

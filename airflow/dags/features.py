@@ -19,6 +19,7 @@ from mlops_platform.pipelines.names import (
     COMPUTE_TASK,
     REPORT_TASK,
     RESOLVE_DATASET_TASK,
+    SPARK_POOL,
     features_asset,
     features_dag,
     training_dag,
@@ -34,6 +35,8 @@ lake = Lake(settings.lake_root)
 log = logging.getLogger(__name__)
 
 COMPARE_TASK = "compare_with_published"
+RUN_TIMEOUT = dt.timedelta(hours=8)
+"""Longer than all attempts of all tasks: a run that does not end keeps the next ones from starting."""
 DOC = """
 ### {title}: features
 Computes the features of the latest dataset (or of `dataset_version`) in Spark and publishes them as one snapshot: the
@@ -138,6 +141,7 @@ def build_dag(use_case: UseCase) -> DAG:
         schedule=timetable(use_case.schedule),
         catchup=False,
         max_active_runs=1,
+        dagrun_timeout=RUN_TIMEOUT,
         is_paused_upon_creation=False,
         default_args={
             "owner": use_case.owner,
@@ -162,6 +166,7 @@ def build_dag(use_case: UseCase) -> DAG:
             application=str(settings.project_root / "spark_jobs" / "feature_job.py"),
             application_args=partial(job_arguments, use_case.name),
             execution_timeout=dt.timedelta(hours=2),
+            pool=SPARK_POOL,
         )
         announced = announce_snapshot.override(outlets=[Asset(features_asset(use_case.name))])(use_case.name)
         compared = compare_with_published(use_case.name)

@@ -54,6 +54,8 @@ With **require_approval**, and where a candidate could not be compared, a person
 under *Required Actions* or with `mlops approve {name}`. Rejected, or unanswered for {hours} hours, it is not promoted.
 """
 APPROVAL_TIMEOUT = dt.timedelta(hours=24)
+RUN_TIMEOUT = APPROVAL_TIMEOUT + dt.timedelta(hours=8)
+"""Longer than all attempts of all tasks: a run that does not end keeps the next ones from starting."""
 VERDICT = f"ti.xcom_pull(task_ids='{TRAIN_TASK}')"
 SHORT = dt.timedelta(minutes=5)
 
@@ -118,7 +120,7 @@ def promote_champion(use_case: str, ti: Any) -> dict[str, Any]:
         return promote(registry, get_use_case(use_case), found.model_version).model_dump(mode="json")
 
 
-@task(task_id=NOTIFY_TASK, retries=0, execution_timeout=SHORT)
+@task(task_id=NOTIFY_TASK, execution_timeout=SHORT)
 def notify_promotion(use_case: str, ti: Any, dag_run: Any) -> bool:
     found = Verdict.model_validate(ti.xcom_pull(task_ids=TRAIN_TASK))
     return notify(
@@ -166,10 +168,11 @@ def build_dag(use_case: UseCase) -> DAG:
         schedule=[Asset(features_asset(use_case.name))],
         catchup=False,
         max_active_runs=1,
+        dagrun_timeout=RUN_TIMEOUT,
         is_paused_upon_creation=False,
         default_args={
             "owner": use_case.owner,
-            "retries": 1,
+            "retries": 2,
             "retry_delay": dt.timedelta(seconds=15),
             "retry_exponential_backoff": 2,
             "max_retry_delay": dt.timedelta(minutes=5),

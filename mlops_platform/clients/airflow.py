@@ -1,8 +1,9 @@
 """Airflow from outside: its REST API, with errors that say which task failed and what its log says."""
 
 import datetime as dt
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
@@ -160,6 +161,30 @@ class AirflowClient:
         """The latest runs, the newest first; only those in one of ``states``, if any is named."""
         query = {"limit": limit, "order_by": "-run_after", "state": list(states)}
         return [_dag_run(run) for run in self._ask("GET", f"{_dag(dag_id)}/dagRuns", params=query)["dag_runs"]]
+
+    def dags(self) -> list[str]:
+        """The DAGs that Airflow knows, also those whose file is gone."""
+        return [dag["dag_id"] for dag in self._pages("/api/v2/dags", "dags", {"exclude_stale": False})]
+
+    def ended_runs(self, dag_id: str, before: dt.datetime, *, keep: int) -> list[DagRun]:
+        """The runs that were to start before this and have ended, without the latest ``keep`` of all."""
+        kept = {run.run_id for run in self.runs(dag_id, limit=keep)}
+        query = {"run_after_lt": before.isoformat(), "state": list(_ENDED), "order_by": "run_after"}
+        found = self._pages(f"{_dag(dag_id)}/dagRuns", "dag_runs", query)
+        return [run for run in map(_dag_run, found) if run.run_id not in kept]
+
+    def delete_run(self, run: DagRun) -> None:
+        """Remove a run that has ended, with its tasks and their results. One that is gone is no error."""
+        answer = self._send("DELETE", _run(run.dag_id, run.run_id))
+        if answer.status_code not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+            self._content(answer)
+
+    def _pages(self, path: str, key: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        for offset in itertools.count(0, _PAGE):
+            found = self._ask("GET", path, params={**query, "limit": _PAGE, "offset": offset})[key]
+            yield from found
+            if len(found) < _PAGE:
+                return
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """The run's tasks, in the order in which they ended; those that have not ended come last."""
@@ -392,7 +417,7 @@ class AirflowClient:
 def _may_be_repeated(error: httpx.HTTPError) -> bool:
     """Whether the request that ended so did not come to Airflow, or does nothing twice."""
     asked = error.request
-    return isinstance(error, httpx.ConnectError) or asked.method == "GET" or asked.url.path == _LOGIN
+    return isinstance(error, httpx.ConnectError) or asked.method in ("GET", "DELETE") or asked.url.path == _LOGIN
 
 
 def _part(text: str) -> str:

@@ -12,6 +12,11 @@ REPORT_TASK = "report_result"
 """The last task of each pipeline. Its result (XCom) is a ``FeaturesReport`` or a ``TrainingReport``, as JSON."""
 
 
+HOUSEKEEPING_DAG = "housekeeping"
+SPARK_POOL = "spark"
+"""The pool of the tasks that take cores of Spark's workers: made at each start (airflow/initialise.py)."""
+
+
 def features_dag(use_case: str) -> str:
     """Raw dataset to published snapshot."""
     return f"{use_case}_features"

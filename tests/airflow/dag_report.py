@@ -30,6 +30,8 @@ def describe(dag: Any) -> dict[str, Any]:
         "timetable": timetable["__var"],
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "run_timeout_hours": dag.dagrun_timeout.total_seconds() / 3600 if dag.dagrun_timeout else None,
+        "pools": {task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"},
         "paused": dag.is_paused_upon_creation,
         "documented": bool(dag.doc_md),
         "reports_failure": bool(dag.on_failure_callback),

@@ -32,7 +32,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_every_use_case_has_its_dags_and_every_file_can_be_read(report: dict[str, Any]) -> None:
     assert report["import_errors"] == {}
-    assert sorted(report["dags"]) == ["credit_risk_features", "credit_risk_training", "toy_features", "toy_training"]
+    pipelines = [f"{use_case}_{pipeline}" for use_case in USE_CASES for pipeline in ("features", "training")]
+    assert sorted(report["dags"]) == sorted([*pipelines, "housekeeping"])
 
 
 def test_reading_the_files_imports_nothing_heavy(report: dict[str, Any]) -> None:
@@ -72,13 +73,29 @@ def test_features_run_daily_and_training_follows_the_asset(report: dict[str, Any
 
 def test_every_dag_keeps_the_rules_of_the_house(report: dict[str, Any]) -> None:
     for dag_id, dag in report["dags"].items():
-        use_case, _, pipeline = dag_id.rpartition("_")
+        use_case, _, pipeline = dag_id.rpartition("_") if dag_id != "housekeeping" else ("", "", "platform")
         assert (dag["catchup"], dag["max_active_runs"], dag["paused"]) == (False, 1, False), dag_id
         assert dag["documented"], dag_id
         assert dag["reports_failure"], dag_id
-        assert dag["tags"] == sorted([use_case, pipeline])
+        assert dag["tags"] == sorted(filter(None, [use_case, pipeline]))
+        assert min(dag["retries"].values()) >= 2, dag_id
         # a person has their own deadline: the approval's response_timeout
         assert [task for task in dag["without_deadline"] if task != "approve"] == [], dag_id
+
+
+def test_a_run_that_does_not_end_is_ended(report: dict[str, Any]) -> None:
+    hours = {dag_id: dag["run_timeout_hours"] for dag_id, dag in report["dags"].items()}
+    # a training run may wait a day for a person
+    assert hours == {
+        **{f"{use_case}_features": 8 for use_case in USE_CASES},
+        **{f"{use_case}_training": 32 for use_case in USE_CASES},
+        "housekeeping": 6,
+    }
+
+
+def test_what_takes_sparks_cores_has_a_pool(report: dict[str, Any]) -> None:
+    pools = {dag_id: dag["pools"] for dag_id, dag in report["dags"].items() if dag["pools"]}
+    assert pools == {f"{use_case}_features": {"compute_features": "spark"} for use_case in USE_CASES}
 
 
 def test_the_job_is_told_the_run_and_its_day(report: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 import contextlib
+import datetime as dt
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -119,6 +121,37 @@ def test_a_run_is_never_triggered_twice(
         with contextlib.nullcontext() if started else pytest.raises(AirflowError, match="does not answer"):
             airflow.trigger("credit_risk_features", {})
     assert len(server.requests("POST", f"{DAG}/dagRuns")) == started
+
+
+def test_old_runs_are_all_that_ended_but_the_last_ones(airflow: AirflowClient, server: ScriptedServer) -> None:
+    runs = [run("success") | {"dag_run_id": f"r{number}"} for number in range(101)]
+    server.on("GET", f"{DAG}/dagRuns", {"dag_runs": runs[100:]}, {"dag_runs": runs[:100]}, {"dag_runs": runs[100:]})
+    before = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    found = airflow.ended_runs("credit_risk_features", before, keep=1)
+    assert [one.run_id for one in found] == [f"r{number}" for number in range(100)]
+    latest, first, second = (parse_qs(asked.query) for asked in server.requests("GET", f"{DAG}/dagRuns"))
+    assert (latest["limit"], latest["order_by"]) == (["1"], ["-run_after"])
+    asked = {"run_after_lt": [before.isoformat()], "state": ["success", "failed"], "order_by": ["run_after"]}
+    assert first == {**asked, "limit": ["100"], "offset": ["0"]}
+    assert second == {**asked, "limit": ["100"], "offset": ["100"]}
+
+
+def test_dags_whose_file_is_gone_are_known_as_well(airflow: AirflowClient, server: ScriptedServer) -> None:
+    server.on("GET", "/api/v2/dags", {"dags": [{"dag_id": "a"}, {"dag_id": "gone"}]})
+    assert airflow.dags() == ["a", "gone"]
+    assert parse_qs(server.asked[-1].query)["exclude_stale"] == ["false"]
+
+
+@pytest.mark.parametrize(("status", "fails"), [(204, False), (404, False), (409, True)])
+def test_a_run_is_removed_or_was_removed(
+    airflow: AirflowClient, server: ScriptedServer, status: int, fails: bool
+) -> None:
+    server.on("GET", RUN, run("success"))
+    server.on("DELETE", RUN, {"detail": "it is running"}, status=status)
+    ended = airflow.run("credit_risk_features", "manual__1+00")
+    with pytest.raises(AirflowError, match="409") if fails else contextlib.nullcontext():
+        airflow.delete_run(ended)
+    assert len(server.requests("DELETE", RUN)) == 1
 
 
 def test_waiting_tells_of_each_task_once_and_ends_with_success(airflow: AirflowClient, server: ScriptedServer) -> None:
