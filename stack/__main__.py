@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from mlops_platform.console import complain, say
+from mlops_platform.console import complain, elapsed, say, step
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.environment import prepare_state, require_java, service_environment
 from mlops_platform.services.table import is_usable, services
@@ -30,8 +30,8 @@ def start(options: argparse.Namespace) -> None:
             say("The platform is already running; nothing was changed.")
         else:
             _bring_up(settings, supervisor)
-            run_first_pipelines(settings, options.rows, dict(options.data), say)
-        say(summary(settings, prediction_for_real_id(settings)))
+            run_first_pipelines(settings, options.rows, dict(options.data), step)
+        say(summary(settings, prediction_for_real_id(settings), elapsed()))
 
 
 def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:
@@ -57,8 +57,8 @@ def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None
         supervisor = Supervisor.launched(settings, environment)
     else:
         supervisor.update()
-    say("Starting the services")
-    start_services(settings, supervisor, say)
+    step("Starting the services")
+    start_services(settings, supervisor, step)
 
 
 def stop(_options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ import httpx
 
 from mlops_platform.clients.airflow import AWAY_SECONDS, AirflowClient
 from mlops_platform.clients.prediction_service import connect
-from mlops_platform.console import complain, say
+from mlops_platform.console import complain, elapsed, say, step, waiting
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake import layout
 from mlops_platform.lake.lake import Lake
@@ -64,7 +64,8 @@ def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, 
         elif not Lake(settings.lake_root).exists(layout.raw(use_case)):
             _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
         report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
-        training = _run_pipeline(settings, use_case, lambda line: report(f"  {line}"))
+        with waiting(lambda name=use_case: f"the pipeline of {name}"):  # type: ignore[misc]
+            training = _run_pipeline(settings, use_case, lambda line: report(f"  {line}"))
         if training.verdict is not None and not training.promoted:
             report(str(training.verdict))
         if not has_champion(settings, use_case):
@@ -136,8 +137,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
-        run_first_pipelines(settings, options.rows, dict(options.data), say)
-        say(summary(settings.public, prediction_for_real_id(settings)))
+        run_first_pipelines(settings, options.rows, dict(options.data), step)
+        say(summary(settings.public, prediction_for_real_id(settings), elapsed()))
     except PlatformError as error:
         complain(f"error: {error}")
         return 1

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import psutil
 
+from mlops_platform.console import waiting
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.table import Service, is_usable, services
 from mlops_platform.settings import PlatformSettings
@@ -41,10 +42,11 @@ def start_services(settings: PlatformSettings, supervisor: Supervisor, report: R
     table = services(settings)
     awaited = [service for service in table if not service.in_background]
     progress = _Progress()
-    while len(progress.usable) < len(awaited):
-        for service in awaited:
-            _advance(settings, supervisor, service, progress, report)
-        time.sleep(_POLL_SECONDS)
+    with waiting(lambda: ", ".join(name for name in list(progress.started) if name not in progress.usable)):
+        while len(progress.usable) < len(awaited):
+            for service in awaited:
+                _advance(settings, supervisor, service, progress, report)
+            time.sleep(_POLL_SECONDS)
     for service in table:
         if service.in_background:
             supervisor.start(service.name)

@@ -3,19 +3,7 @@
 import shlex
 
 from mlops_platform.settings import PlatformSettings
-
-
-def urls(settings: PlatformSettings) -> list[tuple[str, str, str]]:
-    """Each user interface: its name, its URL, how to log in."""
-    host = settings.bind_address
-    admin = f"{settings.airflow_admin_user} / MLOPS_AIRFLOW_ADMIN_PASSWORD in .env"
-    return [
-        ("Airflow", settings.airflow_url, admin),
-        ("Spark", f"http://{settings.spark_master_host}:{settings.spark_master_ui_port}", "-"),
-        ("MLflow", settings.mlflow_url, "-"),
-        ("API docs", f"{settings.serving_url}/docs", "-"),
-        ("Jupyter", f"http://{host}:{settings.jupyter_port}", "token: MLOPS_JUPYTER_TOKEN in .env"),
-    ]
+from stack.pages import TITLES, Page, address
 
 
 def _trusting(settings: PlatformSettings) -> str:
@@ -23,22 +11,31 @@ def _trusting(settings: PlatformSettings) -> str:
     return f"--cacert {shlex.quote(str(certificate))} " if certificate else ""
 
 
-def summary(settings: PlatformSettings, prediction: tuple[str, str]) -> str:
-    """The whole message."""
+def summary(settings: PlatformSettings, prediction: tuple[str, str], elapsed: str) -> str:
+    """The whole message.
+
+    Args:
+        prediction: the URL that was asked, and the answer's body.
+        elapsed: how long the start took.
+    """
     url, answer = prediction
+    pages = ((TITLES[page], *address(settings, page)) for page in Page)
     return "\n".join(
         [
             "",
-            *(f"  {name:<9} {address:<30} {login}" for name, address, login in urls(settings)),
+            f"Ready after {elapsed} min.",
+            "",
+            *(f"  {title:<9} {where:<30} {login}" for title, where, login in pages),
             "",
             "A prediction:",
             f"  $ curl -s {_trusting(settings)}{url}",
             f"  {answer}",
             "",
             "Next:",
-            "  .venv/bin/mlops status                          what is published, who is champion",
-            f"  .venv/bin/mlops predict {url.rsplit('/', 1)[1]:<24}the same from the command line",
-            "  .venv/bin/mlops run credit_risk features --wait   the pipeline again",
-            "  ./stop.sh                                       stop, and keep all data",
+            "  ./mlops status              what runs, what is published, who is champion",
+            f"  ./mlops predict {url.rsplit('/', 1)[1]:<12}the same from the command line",
+            "  ./mlops run features        the pipeline again",
+            "  ./mlops open airflow        Airflow's page in the browser",
+            "  ./stop.sh                   stop, and keep all data",
         ]
     )

@@ -8,7 +8,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from mlops_platform.console import complain, say
+from mlops_platform.console import begin, complain, say, step
 from stack.bare import compose, preflight, venv
 from stack.bare.arguments import first_data
 from stack.bare.installation import ROOT, Refused, is_running, lock, state_dir, variables
@@ -33,14 +33,17 @@ def restart(options: argparse.Namespace) -> int:
 
 
 def _start(options: argparse.Namespace, *, restarts: bool) -> int:
-    mode = chosen_mode(options.mode)
+    begin()
+    mode, why = chosen_mode(options.mode)
+    chosen = f"{'Containers' if mode == 'docker' else 'Local processes'}: {why}"
     if mode == "docker":
         found = compose.obstacles(ROOT, os.environ)
     else:
         found = preflight.obstacles(ROOT, os.environ, restarts=restarts)
     if found or options.check:
-        (complain if found else say)(preflight.report(found))
+        (complain if found else say)(f"{chosen}\n{preflight.report(found)}")
         return 1 if found else 0
+    step(chosen)
     with lock(state_dir(ROOT, variables(ROOT, os.environ))) as held:
         remember(mode, options.workers)
         if mode == "docker":

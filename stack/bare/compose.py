@@ -15,9 +15,9 @@ import secrets
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Mapping  # noqa: UP035 - Python 3.8
+from typing import Any, Iterable, Iterator, Mapping  # noqa: UP035 - Python 3.8
 
-from mlops_platform.console import complain, say
+from mlops_platform.console import BEGAN_VARIABLE, complain, say, step
 from stack.bare import preflight
 from stack.bare.arguments import first_data
 from stack.bare.compose_override import watch_folder, write_override
@@ -190,18 +190,18 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
         say("The platform is already running; nothing was changed.")
     else:
         if variables(root, os.environ).get("MLOPS_BUILD_IMAGES") != "false":
-            say("Building the images: minutes for the first time, seconds afterwards")
+            step("Building the images: minutes for the first time, seconds afterwards")
             docker(*COMPOSE, "build", "--quiet", folder=root, shown=True)
         if restarts:
             stop(root)
         _make_watch_folder(root)
         write_override(root, os.environ)
-        say("Starting the services")
+        step("Starting the services")
         docker("compose", "up", "--detach", "--wait", "--no-build", "--remove-orphans", folder=root, shown=True)
         docker("compose", "run", "--detach", "--rm", "--no-deps", "class-archive", folder=root, seconds=None)
     with contextlib.ExitStack() as copies:
         files = [(use_case, copies.enter_context(_copied_inside(root, file))) for use_case, file in options.data]
-        return _inside(root, "stack.first_run", *first_data(options.rows, files))
+        return _inside(root, "stack.first_run", *first_data(options.rows, files), passed=(BEGAN_VARIABLE,))
 
 
 def _make_watch_folder(root: Path) -> None:
@@ -226,8 +226,14 @@ def _copied_inside(root: Path, file: Path) -> Iterator[Path]:
             docker(*inside, "rm", "-rf", str(folder), folder=root)
 
 
-def _inside(root: Path, module: str, *arguments: str) -> int:
-    return status_of(*COMPOSE, "exec", "-T", INSIDE, "python", "-m", module, *arguments, folder=root)
+def _inside(root: Path, module: str, *arguments: str, passed: Iterable[str] = ()) -> int:
+    """Runs a module where the lake is; its exit status.
+
+    Args:
+        passed: variables of this environment that it is given.
+    """
+    variables_given = [part for name in passed for part in ("--env", name)]
+    return status_of(*COMPOSE, "exec", "-T", *variables_given, INSIDE, "python", "-m", module, *arguments, folder=root)
 
 
 def mlops(root: Path, arguments: list[str], file: str | None = None) -> int:

@@ -1,10 +1,9 @@
-"""Containers or local processes: what was asked for, else as before, else what there is."""
+"""Containers or local processes: what was asked for, else as before, else what there is; and why it is that."""
 
 from __future__ import annotations
 
 import os
 
-from mlops_platform.console import say
 from stack.bare import compose
 from stack.bare.docker import DockerFailed, EngineAway, NotInstalled, compose_version, engine_version
 from stack.bare.env_file import set_value
@@ -17,30 +16,33 @@ def mode_before() -> str | None:
     return before if before in ("docker", "local") else None
 
 
-def chosen_mode(asked: str) -> str:
-    """docker or local, for what ``--mode`` asks for.
+def chosen_mode(asked: str) -> tuple[str, str]:
+    """docker or local, for what ``--mode`` asks for; and why.
 
     Raises:
         Refused: this installation runs in the other mode, or nobody can tell.
     """
     before, runs_locally = mode_before(), is_running(state_dir(ROOT, variables(ROOT, os.environ)))
     if asked == "auto":
-        return before or ("local" if runs_locally or not _containers_can_be_used() else "docker")
+        if before or runs_locally:
+            return before or "local", "as it was started before; --mode chooses the other one"
+        obstacle = _why_no_containers()
+        return ("local", obstacle) if obstacle else ("docker", "a Docker engine with Compose answers")
     runs = "local" if runs_locally else "docker" if before == "docker" and _containers_run() else asked
     if runs != asked:
         raise Refused(f"the platform runs in the mode {runs}", remedy="./stop.sh first; each mode has data of its own")
-    return asked
+    return asked, f"--mode {asked} was given"
 
 
-def _containers_can_be_used() -> bool:
+def _why_no_containers() -> str | None:
+    """None where containers can be used."""
     try:
         engine_version()
-        return compose_version() is not None
+        return None if compose_version() else "Docker has no Compose plugin"
     except NotInstalled:
-        return False
+        return "there is no Docker on this machine"
     except DockerFailed as error:
-        say(f"Local processes, since containers cannot be used: {error}")
-        return False
+        return f"containers cannot be used: {error}"
 
 
 def _containers_run() -> bool:

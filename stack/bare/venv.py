@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlops_platform.console import say
+from mlops_platform.console import say, waiting
 from mlops_platform.services import java
 from stack.bare import env_file, preflight
 from stack.bare.installation import ROOT, Refused, is_running, run_under, state_dir, variables
@@ -167,7 +167,8 @@ def _digest(path: Path) -> str:
 
 
 def _run(*command: object) -> None:
-    done = subprocess.run([str(part) for part in command], check=False)
+    with waiting(lambda: "packages are fetched and unpacked"):
+        done = subprocess.run([str(part) for part in command], check=False)
     if done.returncode != 0:
         raise Refused(
             f"installing failed: {' '.join(str(part) for part in command)}",

@@ -104,7 +104,7 @@ def test_the_default_use_case_is_a_setting(mlops: Mlops, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("words", "offered"),
-    [("mlops data list cr", ["credit_risk"]), ("mlops open ", ["airflow", "api", "jupyter", "mlflow", "spark"])],
+    [("mlops data list cr", ["credit_risk"]), ("mlops open ", ["airflow", "spark", "mlflow", "api", "jupyter"])],
 )
 def test_the_shell_completes_what_can_follow(project_root: Path, words: str, offered: list[str]) -> None:
     asked = {"_MLOPS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
@@ -127,8 +127,8 @@ def test_a_page_is_opened_and_its_login_is_told_without_the_secret(
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setenv("MLOPS_AIRFLOW_PORT", "18080")
     monkeypatch.setenv("MLOPS_AIRFLOW_ADMIN_PASSWORD", "a secret")
-    login = "user admin, the password is MLOPS_AIRFLOW_ADMIN_PASSWORD in .env"
-    assert mlops("open", "airflow") == Outcome(0, f"http://127.0.0.1:18080 ({login})\n", "")
+    login = "admin / MLOPS_AIRFLOW_ADMIN_PASSWORD in .env"
+    assert mlops("open", "airflow") == Outcome(0, f"http://127.0.0.1:18080  {login}\n", "")
     assert opened == ["http://127.0.0.1:18080"]
     assert json.loads(mlops("open", "airflow", "--json").out) == {"url": "http://127.0.0.1:18080", "login": login}
     assert len(opened) == 1

@@ -88,7 +88,7 @@ class ComposePlatform:
         return self.command("docker", "compose", *arguments, expect=expect)
 
     def mlops(self, *arguments: str) -> str:
-        return self.command(str(self.root / ".venv/bin/mlops"), *arguments)
+        return self.command(str(self.root / "mlops"), *arguments)
 
     def inside(self, service: str, program: str, *, launched: bool = False, expect: int | None = 0) -> str:
         """Run a shell program in a service's container, with ``launched`` in the environment of its launch command."""

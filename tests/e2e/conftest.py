@@ -70,7 +70,7 @@ class RunningPlatform:
         return run_in(self.root, arguments, deadline, expect)
 
     def mlops(self, *arguments: str, expect: int | None = 0) -> str:
-        return self.command(str(self.root / ".venv/bin/mlops"), *arguments, expect=expect)
+        return self.command(str(self.root / "mlops"), *arguments, expect=expect)
 
     def in_environment(self, *arguments: str) -> str:
         """Run a program with the platform's environment, as a job or a notebook has it."""

@@ -406,7 +406,7 @@ def test_a_service_that_is_killed_six_times_in_a_row_comes_back(platform: Runnin
 
 
 def test_a_run_is_followed_through_a_restart_of_airflows_api(platform: RunningPlatform) -> None:
-    command = [str(platform.root / ".venv/bin/mlops"), "run", "credit_risk", "training", "--force"]
+    command = [str(platform.root / "mlops"), "run", "credit_risk", "training", "--force"]
     with subprocess.Popen(
         command, cwd=platform.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as following:

@@ -68,12 +68,12 @@ def test_mlops_asks_it_and_trusts_no_other(mlops: Mlops, service: PlatformSettin
     assert (code, '"model_version": "1"' in printed) == (0, True)
     other, _ = certify(tmp_path, "other")
     code, _, said = mlops(service.model_copy(update={"serving_tls_certificate": other}), "predict", ENTITY)
-    assert (code, "CERTIFICATE_VERIFY_FAILED" in said) == (1, True)
+    assert (code, "CERTIFICATE_VERIFY_FAILED" in said) == (75, True)
 
 
 def test_what_is_printed_at_the_start_is_what_curl_takes(service: PlatformSettings) -> None:
     url = f"{service.serving_url}/predict/{ENTITY}"
-    assert f"$ curl -s --cacert {service.serving_tls_certificate} {url}\n" in summary(service, (url, "{}"))
+    assert f"$ curl -s --cacert {service.serving_tls_certificate} {url}\n" in summary(service, (url, "{}"), "1:44")
 
 
 def test_a_certificate_that_is_none_is_named(settings: PlatformSettings, tmp_path: Path) -> None:
