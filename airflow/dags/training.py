@@ -11,6 +11,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, Param, TriggerRule, task
 
+from mlops_platform.audit import Act, AuditLog
 from mlops_platform.clients.airflow import AirflowClient
 from mlops_platform.clients.webhook import Notification, failure_callback, notify, run_url
 from mlops_platform.errors import PlatformError, SnapshotError
@@ -114,10 +115,20 @@ def judge(verdict: Mapping[str, Any], params: Mapping[str, Any], dag_run: Any) -
     trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     execution_timeout=dt.timedelta(minutes=10),
 )
-def promote_champion(use_case: str, ti: Any) -> dict[str, Any]:
-    found = Verdict.model_validate(ti.xcom_pull(task_ids=TRAIN_TASK))
-    with ModelRegistry(settings.mlflow_url) as registry:
-        return promote(registry, get_use_case(use_case), found.model_version).model_dump(mode="json")
+def promote_champion(use_case: str, ti: Any, dag_run: Any) -> dict[str, Any]:
+    """The promotion is on record as this run's; who approved it before is on record as well."""
+    version = Verdict.model_validate(ti.xcom_pull(task_ids=TRAIN_TASK)).model_version
+    act = Act(
+        who=f"run {dag_run.run_id}",
+        source=f"DAG {dag_run.dag_id}",
+        action="promotion",
+        use_case=use_case,
+        subject={"version": version},
+    )
+    with ModelRegistry(settings.mlflow_url) as registry, AuditLog(lake).recording(act) as outcome:
+        promoted = promote(registry, get_use_case(use_case), version)
+        outcome.update(champion=promoted.model_version, before=promoted.previous_version)
+    return promoted.model_dump(mode="json")
 
 
 @task(task_id=NOTIFY_TASK, execution_timeout=SHORT)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import getpass
 import hashlib
 import json
 import os
@@ -254,7 +255,16 @@ def mlops(root: Path, arguments: list[str], file: str | None = None) -> int:
 
 def _inside_saying_so(root: Path, arguments: list[str]) -> int:
     complain(f"in the container {INSIDE}, which has the lake:")
-    return _inside(root, "cli", *arguments)
+    command = (INSIDE, "python", "-m", "cli", *arguments)
+    return status_of(*COMPOSE, "exec", "-T", *_called_by(), *command, folder=root)
+
+
+def _called_by() -> list[str]:
+    """The audit log names who calls ``mlops``, not the container's user."""
+    try:
+        return ["--env", f"LOGNAME={getpass.getuser()}"]
+    except (KeyError, OSError):  # a user without a name
+        return []
 
 
 def output_of_mlops(root: Path, arguments: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The training DAG as Airflow runs it: what a run does, what it leaves out, and what it says came of it."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -49,6 +50,19 @@ def test_a_rejected_candidate_leaves_the_champion_and_is_not_trained_again(runs:
 def test_a_job_whose_promotion_failed_is_not_done(runs: dict[str, Any]) -> None:
     assert (runs["promotion failed"]["state"], runs["promotion failed"]["champion"]) == ("failed", "2")
     assert runs["tried again"]["result"]["result"] == "promoted"
+
+
+def test_each_promotion_is_on_record(runs: dict[str, Any]) -> None:
+    def promotion(version: str, result: str, **outcome: str | None) -> list[Any]:
+        return ["promotion", "credit_risk", "DAG credit_risk_training", {"version": version}, result, outcome]
+
+    # of one that fails each attempt is on record
+    assert [act for act, _ in itertools.groupby(runs["on record"])] == [
+        promotion("1", "done", champion="1", before=None),
+        promotion("2", "done", champion="2", before="1"),
+        promotion("4", "refused"),
+        promotion("5", "done", champion="5", before="2"),
+    ]
 
 
 def test_what_could_not_be_compared_waits_for_a_person(runs: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.utils.db import initdb
 
+from mlops_platform.audit import AuditLog
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
 from mlops_platform.models import registry
@@ -145,6 +146,10 @@ os.environ["MLFLOW_IS_DOWN"] = "yes"
 report["promotion failed"] = run(15)
 del os.environ["MLFLOW_IS_DOWN"]
 report["tried again"] = run(16)
+report["on record"] = [
+    [entry.action, entry.use_case, entry.source, entry.subject, entry.result, entry.outcome]
+    for entry in AuditLog(LAKE).entries()
+]
 
 branch = training.get_task("judge").python_callable
 undecided = {

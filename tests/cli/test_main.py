@@ -1,5 +1,6 @@
 """What every verb has: help, errors, exit codes, and where its work is done."""
 
+import getpass
 import json
 import os
 import shlex
@@ -199,7 +200,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     return engine
 
 
-INSIDE = [*COMPOSE, "exec", "-T", "airflow-scheduler", "python", "-m", "cli"]
+CALLER = ["--env", f"LOGNAME={getpass.getuser()}"]
+INSIDE = [*COMPOSE, "exec", "-T", *CALLER, "airflow-scheduler", "python", "-m", "cli"]
 
 
 @pytest.mark.parametrize(
