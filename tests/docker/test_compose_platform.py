@@ -117,6 +117,7 @@ def test_services_reach_those_that_they_need_and_no_other(platform: ComposePlatf
         "spark-worker": {"spark-master"},
         "serving": {"serving", "hive-server", "mlflow"},
         "airflow-triggerer": {"postgres", "airflow-api-server"},
+        "hive-metastore": {"postgres", "hive-server", "mlflow", "serving"},
         "jupyter": {"spark-master", "hive-server", "mlflow", "serving"},
     }.items():
         shared = networks_of(platform.containers(service)[0]).keys()

@@ -165,10 +165,12 @@ def test_each_container_is_given_its_secrets_and_no_other(file: dict[str, Any]) 
 
 NETWORKS = {
     "airflow": {"airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer", "watcher"},
-    "database": {
+    "database-airflow": {
         "airflow-api-server", "airflow-dag-processor", "airflow-init", "airflow-scheduler", "airflow-triggerer",
-        "hive-metastore", "mlflow", "postgres", "postgres-roles",
+        "postgres", "postgres-roles",
     },
+    "database-metastore": {"hive-metastore", "postgres"},
+    "database-mlflow": {"mlflow", "postgres"},
     "platform": {"airflow-scheduler", "hive-metastore", "hive-server", "jupyter", "mlflow", "serving", "watcher"},
     "spark": {"airflow-scheduler", "class-archive", "jupyter", "spark-master", "spark-worker", "watcher"},
     "training": {"mlflow"},
@@ -183,7 +185,8 @@ def test_only_those_who_talk_share_a_network(file: dict[str, Any]) -> None:
     }
     assert found == NETWORKS
     internal = {name for name, network in file["networks"].items() if network and network["internal"]}
-    assert internal == {"database", "training", "training-launch"}
+    assert set(file["networks"]) == set(NETWORKS)
+    assert internal == {name for name in NETWORKS if name.startswith(("database-", "training"))}
     # ports are published from a network that leads outside
     assert [name for name, one in services.items() if "ports" in one and not set(one["networks"]) - internal] == []
     assert services["training-launcher"]["environment"]["MLOPS_TRAINING_NETWORK"].endswith("_training")
