@@ -1,8 +1,8 @@
 """``housekeeping``: what Airflow remembers of old runs is removed once a day: its database and logs end growing."""
 
 import datetime as dt
+import os
 import shutil
-from pathlib import Path
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import DAG, CronTriggerTimetable, task
@@ -11,6 +11,7 @@ from mlops_platform.clients.airflow import AWAY_SECONDS, AirflowClient
 from mlops_platform.clients.webhook import failure_callback
 from mlops_platform.errors import PlatformError
 from mlops_platform.pipelines.names import HOUSEKEEPING_DAG
+from mlops_platform.services.environment import service_environment
 from mlops_platform.settings import load_settings
 
 settings = load_settings()
@@ -42,9 +43,11 @@ def remove_old_runs() -> int:
 @task(execution_timeout=dt.timedelta(hours=1))
 def clean_database() -> None:
     before = dt.datetime.now(dt.UTC) - dt.timedelta(days=settings.airflow_history_days)
-    # a task of Airflow is kept from its database: the command gets the environment of a service
+    command = ["airflow", "db", "clean", "--clean-before-timestamp", before.isoformat(), "--skip-archive", "--yes"]
     ended = SubprocessHook().run_command(
-        ["bash", str(Path("airflow", "clean_database.sh")), before.isoformat(), ",".join(CLEANED_TABLES)],
+        [*command, "--tables", ",".join(CLEANED_TABLES), "--error-on-cleanup-failure"],
+        # Airflow keeps its tasks from its database: this command has the address as a service has it
+        env=service_environment(settings, os.environ),
         cwd=str(settings.project_root),
     )
     if ended.exit_code != 0:

@@ -266,6 +266,11 @@ def test_use_cases_are_where_they_run_and_nowhere_else(file: dict[str, Any]) -> 
     assert own == set(USE_CASES_RUN_IN)
 
 
+def test_the_watcher_is_in_a_network_with_everyone_it_asks(file: dict[str, Any]) -> None:
+    reached = set(file["services"][WATCHER]["networks"])
+    assert [name for name in WATCHED if not reached & set(file["services"][name]["networks"])] == []
+
+
 def test_the_watcher_shares_its_folder_with_those_it_watches(file: dict[str, Any], tmp_path: Path) -> None:
     inside = PlatformSettings(mode="container")
     assert sorted(WATCHED) == sorted(service.name for service in watched_services(inside))
