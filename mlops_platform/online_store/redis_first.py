@@ -145,11 +145,6 @@ class RedisFirst:
         self._redis = redis
         logger.info("lookups are answered from Redis", extra={"snapshot": self.snapshot})
 
-    def close(self) -> None:
-        if self._redis is not None:
-            self._redis.close()
-        self._file.close()
-
     def _refuse(self, error: PlatformError) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
         if self.refused != str(error):

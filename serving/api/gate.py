@@ -22,14 +22,13 @@ from serving.api.errors import problem_of
 from serving.api.gateway import keyless_address
 from serving.api.hosts import AllowedHosts
 from serving.api.hot import HotRoutes
-from serving.api.keys import LOOK_SECONDS, ApiKeys
+from serving.api.keys import ApiKeys
 from serving.api.overload import Overload
 from serving.api.protocols.sagemaker import LARGEST_INVOCATION_BYTES, is_invocation
 from serving.api.reply import Reply
 from serving.api.request_body import given_again, read_body
 from serving.api.routes import build_api
 from serving.api.segments import match_by_segments
-from serving.follow.task import FollowingTask
 from serving.problems import Problem
 from serving.runtime import Runtime
 
@@ -58,8 +57,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """While this lasts requests can be answered."""
         async with self.runtime.running():
-            keys = FollowingTask("API keys", self.keys.follow, LOOK_SECONDS)
-            tasks = [asyncio.create_task(self.overload.watch()), asyncio.create_task(keys.run())]
+            tasks = [asyncio.create_task(self.overload.watch()), asyncio.create_task(self.keys.following.run())]
             try:
                 yield
             finally:

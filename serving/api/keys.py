@@ -21,6 +21,7 @@ from pydantic import StringConstraints
 from mlops_platform.errors import PlatformError
 from mlops_platform.files import Watched, locked, write_json
 from mlops_platform.settings import PlatformSettings
+from serving.follow.task import FollowingTask
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +66,18 @@ class ApiKeys:
         self._file = Watched(path)
         self._content = b""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="api-keys")
-        self.failure: str | None = None
-        """Why the file's keys are not known as they are now; None where they are."""
+        self._unreadable: str | None = None
+        self.following = FollowingTask("API keys", self.follow, LOOK_SECONDS)
         self.take_in()
 
     def caller(self, key: bytes) -> Caller | None:
         """Whose key this is, None for none of ours. Looked up by digest, so time tells nothing of other keys."""
         return self._callers.get(hashlib.sha256(key).hexdigest())
+
+    @property
+    def failure(self) -> str | None:
+        """Why the file's keys are not known as they are now; None where they are."""
+        return self._unreadable or self.following.failure
 
     @property
     def of_file(self) -> list[Caller]:
@@ -90,11 +96,11 @@ class ApiKeys:
             self._callers = self._fixed | _callers(self._content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             failure = f"{type(error).__name__}: {error}"
-            if failure != self.failure:
+            if failure != self._unreadable:
                 logger.error("API keys not read", extra={"reason": failure})
-            self.failure = failure
+            self._unreadable = failure
         else:
-            self.failure = None
+            self._unreadable = None
 
 
 def is_loopback(address: str) -> bool:
