@@ -10,8 +10,8 @@ from typing import Any
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
-def report_of(program: str, folder: Path) -> dict[str, Any]:
-    """What a program of this folder, given the DAGs, writes as JSON."""
+def report_of(program: str, folder: Path, *use_cases: Path) -> dict[str, Any]:
+    """What a program of this folder, given the DAGs, writes as JSON. ``use_cases`` are further folders of them."""
     written = folder / "report.json"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MLOPS_"))}
     done = subprocess.run(
@@ -23,7 +23,7 @@ def report_of(program: str, folder: Path) -> dict[str, Any]:
             "AIRFLOW_HOME": str(folder / "home"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "MLOPS_STATE_DIR": str(folder / "var"),
-            "MLOPS_USE_CASES": str(PROJECT_ROOT / "tests" / "use_cases"),
+            "MLOPS_USE_CASES": os.pathsep.join(map(str, [PROJECT_ROOT / "tests" / "use_cases", *use_cases])),
         },
         capture_output=True,
         text=True,

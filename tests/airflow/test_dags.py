@@ -1,5 +1,6 @@
 """The DAGs as Airflow reads them, with one use case more, from a folder outside the project."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,12 +27,33 @@ TRAINING_EDGES = [
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return report_of("dag_report.py", tmp_path_factory.mktemp("dags"))
+def broken_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The spec of a use case that nobody can import."""
+    spec = tmp_path_factory.mktemp("theirs") / "wrong" / "spec.py"
+    spec.parent.mkdir()
+    spec.write_text("TITLE = 'Wrong'\nUSE_CASE = no_such_name\n", encoding="utf-8")
+    return spec
 
 
-def test_every_use_case_has_its_dags_and_every_file_can_be_read(report: dict[str, Any]) -> None:
-    assert report["import_errors"] == {}
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, broken_spec: Path) -> dict[str, Any]:
+    return report_of("dag_report.py", tmp_path_factory.mktemp("dags"), broken_spec.parent.parent)
+
+
+def test_a_broken_spec_is_left_out_and_one_file_says_which_and_where(report: dict[str, Any], broken_spec: Path) -> None:
+    ((file, trace),) = report["import_errors"].items()
+    assert Path(file).name == "broken_use_cases.py"
+    assert (
+        trace.strip()
+        .splitlines()[-1]
+        .endswith(
+            f"{broken_spec}, line 2: NameError: name 'no_such_name' is not defined. "
+            "Remedy: correct what it names; Airflow reads it again"
+        )
+    )
+
+
+def test_every_use_case_has_its_dags(report: dict[str, Any]) -> None:
     pipelines = [f"{use_case}_{pipeline}" for use_case in USE_CASES for pipeline in ("features", "training")]
     assert sorted(report["dags"]) == sorted([*pipelines, "housekeeping"])
 
