@@ -25,6 +25,8 @@ from stack.repair import ContainerRepairer, Repairer
 from stack.triage import Seen, after_repairs, next_report, overdue
 
 ROUND_SECONDS = 3.0
+PROBE_SECONDS = 5.0
+"""A probe of HiveServer2 opens a session: not more often than that."""
 STANDSTILLS_SECONDS = 5.0
 USE_CASES_SECONDS = 15.0
 FIRST_LOOK_WITHIN = 6.0
@@ -77,7 +79,9 @@ class Watcher:
         self._report = _last_report(settings)
         self._looked_at = time.monotonic()
         threads = ThreadPoolExecutor(len(self._table) + 2)
-        self._probes = {one.name: Inquiry(threads, partial(is_usable, one, settings)) for one in self._table}
+        self._probes = {
+            one.name: Inquiry(threads, partial(is_usable, one, settings), PROBE_SECONDS) for one in self._table
+        }
         airflow = AirflowClient(settings)
         self._still = Inquiry(threads, partial(standing_still, airflow), STANDSTILLS_SECONDS)
         self._use_cases = Inquiry(threads, partial(use_case_statuses, settings, airflow), USE_CASES_SECONDS)
@@ -156,7 +160,7 @@ def main(arguments: list[str]) -> int:
         try:
             watcher.round(dt.datetime.now(dt.UTC))
         except OSError as error:  # a full disk, say: what is seen may still be mended
-            complain(f"error: the report cannot be written: {error}")
+            complain(f"error: {error}")
         time.sleep(ROUND_SECONDS)
 
 

@@ -70,6 +70,7 @@ def up(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     monkeypatch.setattr(supervision, "services", lambda _settings: table)
     monkeypatch.setattr(watcher, "use_case_statuses", lambda _settings, _airflow: ())
     monkeypatch.setattr(triage, "STUCK_SECONDS", -1.0)
+    monkeypatch.setattr(watcher, "PROBE_SECONDS", 0.0)
     return answers
 
 
