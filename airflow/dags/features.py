@@ -114,6 +114,8 @@ def announce_snapshot(use_case: str, run_id: str, params: Mapping[str, Any], out
     outlet_events[Asset(features_asset(use_case))].extra = {
         "snapshot": manifest.snapshot,
         "dataset_version": manifest.dataset_version,
+        # the rows are those of before, and so would the models be: whoever forces a run means the training as well
+        "force": params["force"],
     }
     return manifest.snapshot
 

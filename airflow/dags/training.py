@@ -67,10 +67,7 @@ Train = TrainInContainer if settings.training_launcher_url else TrainInProcess
 def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_events: Any) -> str:
     """The snapshot to train on: the one that was named, else the one that was announced, else the published one."""
     snapshots = Snapshots(lake, use_case)
-    announced = [event for events in triggering_asset_events.values() for event in events]
-    # an event that a person made in the UI names no snapshot
-    named = [event.extra["snapshot"] for event in sorted(announced, key=lambda event: event.timestamp) if event.extra]
-    wanted = params["snapshot"] or (named[-1] if named else None)
+    wanted = params["snapshot"] or _last_announced(triggering_asset_events).get("snapshot")
     if wanted:
         return snapshots.get(wanted).snapshot
     current = snapshots.current()
@@ -79,12 +76,23 @@ def resolve_snapshot(use_case: str, params: Mapping[str, Any], triggering_asset_
     return current.snapshot
 
 
+def _last_announced(triggering_asset_events: Any) -> Mapping[str, Any]:
+    """What a features run told with the newest snapshot that it announced; nothing where none started this run."""
+    announced = [event for events in triggering_asset_events.values() for event in events]
+    # an event that a person made in the UI tells nothing
+    told = [event.extra for event in sorted(announced, key=lambda event: event.timestamp) if event.extra]
+    return told[-1] if told else {}
+
+
 @task.short_circuit(task_id=COMPARE_TASK, ignore_downstream_trigger_rules=False, execution_timeout=SHORT)
-def compare_with_registered(use_case: str, snapshot: str, params: Mapping[str, Any]) -> str | None:
+def compare_with_registered(
+    use_case: str, snapshot: str, params: Mapping[str, Any], triggering_asset_events: Any
+) -> str | None:
     """The job's digest, if there is anything to train that the newest registered models are not the result of."""
     digest = job_digest(get_use_case(use_case), Snapshots(lake, use_case).get(snapshot), settings.project_root)
+    forced = params["force"] or _last_announced(triggering_asset_events).get("force")
     # who asks for an approval wants to be asked
-    if params["force"] or params["require_approval"]:
+    if forced or params["require_approval"]:
         return digest
     with ModelRegistry(settings.mlflow_url) as registry:
         before = version_of_job(registry, use_case, digest)

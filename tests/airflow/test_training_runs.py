@@ -73,5 +73,9 @@ def test_the_snapshot_is_the_one_named_or_announced_or_published(runs: dict[str,
     assert runs["resolved"] == {"event of a person": "a-third-one", "last event": "first", "param": "second-one"}
 
 
+def test_a_features_run_that_was_forced_forces_the_training_that_it_starts(runs: dict[str, Any]) -> None:
+    assert runs["is there anything to train"] == {"announced": False, "announced by a forced run": True}
+
+
 def test_what_may_pass_is_tried_again_and_nothing_else(runs: dict[str, Any]) -> None:
     assert runs["retries"] == {"1": "fail", "75": "default", "-9": "default", "137": "default"}

@@ -167,7 +167,7 @@ resolve = training.get_task("resolve_snapshot").python_callable
 when = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
-def event(minute: int, extra: dict[str, str]) -> SimpleNamespace:
+def event(minute: int, extra: dict[str, Any]) -> SimpleNamespace:
     return SimpleNamespace(timestamp=when.replace(minute=minute), extra=extra)
 
 
@@ -177,6 +177,16 @@ report["resolved"] = {
         USE_CASE.name, {"snapshot": None}, {"asset": [event(2, {"snapshot": "first"}), event(1, {"snapshot": "none"})]}
     ),
     "param": resolve(USE_CASE.name, {"snapshot": "second-one"}, {"asset": [event(1, {"snapshot": "first"})]}),
+}
+compare = training.get_task("compare_with_registered").python_callable
+unforced = {"force": False, "require_approval": False}
+newest = {"snapshot": "a-third-one"}
+report["is there anything to train"] = {
+    "announced": compare(USE_CASE.name, newest["snapshot"], unforced, {"asset": [event(1, newest)]}) is not None,
+    "announced by a forced run": compare(
+        USE_CASE.name, newest["snapshot"], unforced, {"asset": [event(1, {**newest, "force": True})]}
+    )
+    is not None,
 }
 policy = training.get_task("train_candidates").retry_policy
 report["retries"] = {
