@@ -28,7 +28,7 @@ def status_text(report: HealthReport, now: dt.datetime) -> str:
     """The whole platform, a screenful."""
     services = [{"service": one.name, "": "ready" if one.usable else "DOWN"} for one in report.services]
     away = f"The watcher is away: this is how it was at {report.at:%Y-%m-%d %H:%M:%S} UTC."
-    still = "\n".join(f"{one.subject} {one.what}, for {one.seconds:.0f} s" for one in report.standstills)
+    still = "\n".join(f"{one.subject} {one.what}, for {one.seconds:.0f} s" for one in report.lasting_standstills)
     use_cases = (_use_case_text(one) for one in report.use_cases)
     parts = [away if report.watcher_is_away(now) else "", table(services, ("service", "")), still, *use_cases]
     return "\n\n".join(filter(None, parts))

@@ -22,8 +22,6 @@ from mlops_platform.use_case.spec import UseCase
 LEAST_FREE_DISK = 2 * 1024**3
 """Bytes: a feature run at full size needs about half of it."""
 SAMPLED_IDS = 5
-STANDSTILL_SECONDS = 60.0
-"""For how long nothing may move before it is said: what the watcher mends by itself is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,7 @@ def examine_services(settings: PlatformSettings, now: dt.datetime) -> list[Findi
         ),
         *(
             Finding("airflow", f"{one.subject} {one.what}, for {one.seconds:.0f} s", _see_log(settings, SCHEDULER))
-            for one in report.standstills
-            if one.seconds > STANDSTILL_SECONDS
+            for one in report.lasting_standstills
         ),
         *_disk(settings),
     ]

@@ -17,6 +17,8 @@ from mlops_platform.settings import PlatformSettings
 FORMAT: Literal[1] = 1
 AWAY_AFTER = dt.timedelta(seconds=30)
 """How old the file may be; the watcher writes it every few seconds."""
+LASTING_SECONDS = 60.0
+"""For how long nothing moves before it is said: every task waits a moment, and the watcher mends before this."""
 
 
 class _Record(BaseModel):
@@ -89,6 +91,11 @@ class HealthReport(_Record):
     def watcher_is_away(self, now: dt.datetime) -> bool:
         """Whether the report is so old that nobody writes it any more."""
         return now - self.at > AWAY_AFTER
+
+    @property
+    def lasting_standstills(self) -> tuple[Standstill, ...]:
+        """What should have been mended by now, and was not."""
+        return tuple(one for one in self.standstills if one.seconds > LASTING_SECONDS)
 
     def usable(self, service: str) -> bool:
         """What was last seen of a service; one that is not watched is not usable."""

@@ -51,10 +51,11 @@ def test_status_shows_services_and_what_is_published() -> None:
     )
 
 
-def test_what_does_not_move_is_shown_beneath_the_services() -> None:
-    still = Standstill(subject="credit_risk_features: the run f1", what="does not start", seconds=42)
-    report = REPORT.model_copy(update={"standstills": (still,), "use_cases": ()})
-    assert status_text(report, AT) == f"{SERVICES}\ncredit_risk_features: the run f1 does not start, for 42 s"
+def test_what_does_not_move_is_shown_beneath_the_services_and_what_just_began_to_wait_is_not() -> None:
+    still = Standstill(subject="credit_risk_features: the run f1", what="does not start", seconds=61)
+    moment = Standstill(subject="a task", what="is queued", seconds=60)
+    report = REPORT.model_copy(update={"standstills": (still, moment), "use_cases": ()})
+    assert status_text(report, AT) == f"{SERVICES}\ncredit_risk_features: the run f1 does not start, for 61 s"
 
 
 @pytest.mark.parametrize("mode", ["local", "docker"])
