@@ -318,6 +318,10 @@ def remove(root: Path) -> None:
     if containers:
         docker("rm", "--force", "--volumes", *containers, seconds=None)
     docker(*COMPOSE, "down", "--volumes", "--remove-orphans", folder=root, shown=True)
+    # those of an older installation, which the file no longer names
+    networks = docker("network", "ls", "--quiet", "--filter", f"label={_label(root)}").split()
+    if networks:
+        docker("network", "rm", *networks)
     images = image_ids(project)
     if images:
         docker("image", "rm", "--force", *images, seconds=None)
