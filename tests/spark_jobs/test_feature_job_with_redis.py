@@ -100,7 +100,7 @@ async def test_the_service_answers_from_what_the_job_put_into_redis(run: RunJob,
     assert run("first") is None
     service = create_app(PlatformSettings(mlflow_port=1, _env_file=None))
     transport = httpx.ASGITransport(service)
-    async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+    async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         found = (await client.get("/features/7")).json()
         with server.client as redis:
             (key,) = redis.keys("*")

@@ -61,7 +61,7 @@ def record(log: PredictionLog, records: int = 1) -> Reservation:
     return reservation
 
 
-async def until(condition: Callable[[], Any], what: str, seconds: float = 5) -> None:
+async def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> None:
     await asyncio.to_thread(wait_until, condition, what, seconds)
 
 
