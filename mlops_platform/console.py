@@ -59,10 +59,13 @@ def elapsed() -> str:
 
 
 @contextmanager
-def waiting(what: Callable[[], str]) -> Iterator[None]:
+def waiting(what: str | Callable[[], str]) -> Iterator[None]:
     """While this lasts a terminal's last line turns, and says what is waited for and how long the command has taken.
 
     Elsewhere nothing is written.
+
+    Args:
+        what: a text, or what gives one that changes.
     """
     if not _is_terminal():
         yield
@@ -77,11 +80,12 @@ def waiting(what: Callable[[], str]) -> Iterator[None]:
         drawing.join()
 
 
-def _turn(what: Callable[[], str], over: threading.Event) -> None:
+def _turn(what: str | Callable[[], str], over: threading.Event) -> None:
     for sign in itertools.cycle("|/-\\"):
         with _terminal:
             width = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # some do not know
-            sys.stdout.write(_ERASE + f"{sign} {elapsed()} {what()}"[: width - 1])
+            text = what if isinstance(what, str) else what()
+            sys.stdout.write(_ERASE + f"{sign} {elapsed()} {text}"[: width - 1])
             sys.stdout.flush()
         if over.wait(1 / _TURNS_PER_SECOND):
             break

@@ -64,7 +64,7 @@ def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, 
         elif not Lake(settings.lake_root).exists(layout.raw(use_case)):
             _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
         report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
-        with waiting(lambda name=use_case: f"the pipeline of {name}"):  # type: ignore[misc]
+        with waiting(f"the pipeline of {use_case}"):
             training = _run_pipeline(settings, use_case, lambda line: report(f"  {line}"))
         if training.verdict is not None and not training.promoted:
             report(str(training.verdict))

@@ -167,7 +167,7 @@ def _digest(path: Path) -> str:
 
 
 def _run(*command: object) -> None:
-    with waiting(lambda: "packages are fetched and unpacked"):
+    with waiting("packages are fetched and unpacked"):
         done = subprocess.run([str(part) for part in command], check=False)
     if done.returncode != 0:
         raise Refused(
