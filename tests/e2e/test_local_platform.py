@@ -199,14 +199,12 @@ def test_a_session_that_stays_open_sees_new_answers_and_merged_files(platform: R
         import json, sys, urllib.request
         from pyhive import hive
         from pyhive.exc import OperationalError
-        from mlops_platform.clients.airflow import AirflowClient
-from mlops_platform.lake.lake import Lake
+        from mlops_platform.lake.lake import Lake
         from mlops_platform.settings import load_settings
         from serving.log import compact
         from serving.log.publish import publish
         from serving.log.table import PredictionTable
-        from tests.processes import answers as answers_well
-from tests.processes import wait_until
+        from tests.processes import wait_until
         settings = load_settings()
         cursor = hive.connect(host=settings.hiveserver2_host, port=settings.hiveserver2_port).cursor()
         def column(expression):
@@ -386,14 +384,14 @@ def test_a_task_runs_though_the_workers_of_airflow_were_killed(platform: Running
     idle = [pid for title in ("airflow worker", "airflow task") for pid in pids_of(platform, title)]
     for pid in idle:
         os.kill(pid, signal.SIGKILL)
-    platform.mlops("run", "credit_risk", "training", "--force", "--no-wait")
+    killed = json.loads(platform.mlops("run", "credit_risk", "training", "--force", "--no-wait", "--json"))["run_id"]
     for pid in wait_until(lambda: pids_of(platform, "airflow task"), "a task has begun", 120):
         os.kill(pid, signal.SIGKILL)
-    done = platform.mlops("run", "credit_risk", "features", "--force", "--timeout", "600")
-    assert "published snapshot" in done
+    again = ("run", "credit_risk", "features", "--dataset-version", "1", "--force", "--timeout", "600")
+    assert "published snapshot" in platform.mlops(*again)
     with AirflowClient(platform.settings) as airflow:
-        (killed,) = airflow.runs("credit_risk_training", limit=1)
-        assert airflow.wait(killed, timeout=600, progress=lambda _line: None).state == "success"
+        (run,) = [one for one in airflow.runs("credit_risk_training", limit=5) if one.run_id == killed]
+        assert airflow.wait(run, timeout=600, progress=lambda _line: None).state == "success"
 
 
 def test_a_service_that_is_killed_six_times_in_a_row_comes_back(platform: RunningPlatform) -> None:
