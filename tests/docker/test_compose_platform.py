@@ -29,6 +29,7 @@ IDS = ("5137035", "5021985", "5008827")
 SERVICES = {
     "airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer", "hive-metastore",
     "hive-server", "jupyter", "mlflow", "postgres", "serving", "spark-master", "spark-worker", "training-launcher",
+    "watcher",
 }  # fmt: skip
 
 
