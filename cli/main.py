@@ -15,6 +15,7 @@ from cli.verbs.data import data
 from cli.verbs.doctor import doctor
 from cli.verbs.features import features
 from cli.verbs.keys import keys
+from cli.verbs.logs import logs
 from cli.verbs.models import models
 from cli.verbs.open import open_page
 from cli.verbs.predict import predict
@@ -48,6 +49,7 @@ verb(
 verb(app, "mlops approve", "mlops approve credit_risk --reject")(approve)
 verb(app, "mlops status", "mlops status --json")(status)
 verb(app, "mlops doctor", "mlops doctor --json")(doctor)
+verb(app, "mlops logs serving", "mlops logs airflow-scheduler --lines 20 --follow")(logs)
 verb(app, "mlops predict 5008804", "mlops predict credit_risk 5008804")(predict)
 verb(app, "mlops features 5008804", "mlops features credit_risk 5008804")(features)
 verb(app, "mlops replay 6b015b0ac6d5f1954")(replay)
