@@ -185,7 +185,7 @@ def test_training_ran_in_containers_that_are_gone(platform: ComposePlatform) -> 
         *("--filter", f"label={TRAINING_LABEL}={platform.project}", "--format", "{{json .Actor.Attributes}}"),
     ).splitlines()
     runs = [json.loads(line) for line in lines]
-    assert len(runs) >= 2
+    assert runs  # the last one at least: an engine remembers 256 events, health checks among them
     assert {run["image"] for run in runs} == {f"{platform.project}-training"}
     assert {run["exitCode"] for run in runs} == {"0"}
     assert docker("ps", "--all", "--quiet", "--filter", f"label={TRAINING_LABEL}={platform.project}") == ""
