@@ -58,7 +58,7 @@ class Verb(TyperCommand):
         return [DEFAULT_USE_CASE, *args]
 
     def _takes_use_case(self) -> bool:
-        return bool(self.params) and self.params[0].name == "use_case"
+        return any(one.name == "use_case" and one.param_type_name == "argument" for one in self.params[:1])
 
 
 def use_case_names() -> list[str]:

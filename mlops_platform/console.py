@@ -31,9 +31,11 @@ def say(line: str) -> None:
 
 def complain(line: str) -> None:
     """One line about what went wrong."""
-    sys.stdout.flush()
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    with _terminal:
+        sys.stdout.write(_ERASE if _is_terminal() else "")
+        sys.stdout.flush()
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def step(line: str) -> None:

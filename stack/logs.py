@@ -52,15 +52,21 @@ def log_lines(settings: PlatformSettings, service: str, *, last: int, follow: bo
     path = log_file(settings, service)
     if not path.exists():
         raise PlatformError(f"{service} has no log yet: {path} does not exist", remedy="start it with ./start.sh")
-    return _of_file(path, last=last, follow=follow)
+    return _followed(path, last) if follow else iter(last_lines(path, last))
 
 
-def _of_file(path: Path, *, last: int, follow: bool) -> Iterator[str]:
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a file, the oldest first."""
+    with _open(path) as file:
+        return [line.rstrip("\n") for line in deque(file, maxlen=count)]
+
+
+def _followed(path: Path, last: int) -> Iterator[str]:
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(_open(path))
         yield from (line.rstrip("\n") for line in deque(file, maxlen=last))
         begun = ""
-        while follow:
+        while True:
             begun += file.readline()
             if begun.endswith("\n"):
                 yield begun.rstrip("\n")
@@ -89,7 +95,11 @@ def _of_container(root: Path, service: str, *, last: int, follow: bool) -> Itera
     command = ["docker", *COMPOSE, "logs", *options, service]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, errors="replace") as shown:
         assert shown.stdout is not None  # noqa: S101 - it is a pipe
-        yield from (line.rstrip("\n") for line in shown.stdout)
+        try:
+            yield from (line.rstrip("\n") for line in shown.stdout)
+            shown.wait()
+        finally:
+            shown.terminate()  # where nobody reads on, it would wait for the next line
     if shown.returncode != 0:
         raise PlatformError(
             f"Docker gives no log of {service} (exit code {shown.returncode})", remedy="see its message above"

@@ -11,6 +11,7 @@ from mlops_platform.console import waiting
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.table import Service, is_usable, services
 from mlops_platform.settings import PlatformSettings
+from stack.logs import last_lines
 from stack.supervision import STOP_SECONDS, Supervisor, log_file, marked_processes
 
 Report = Callable[[str], None]
@@ -87,8 +88,8 @@ def _has_ended_well(settings: PlatformSettings, supervisor: Supervisor, service:
 
 def _failure(settings: PlatformSettings, service: Service, what: str) -> PlatformError:
     path = log_file(settings, service.name)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    end = "\n".join(f"    {line}" for line in lines[-_LOG_LINES_SHOWN:]) or "    (nothing)"
+    lines = last_lines(path, _LOG_LINES_SHOWN) if path.exists() else []
+    end = "\n".join(f"    {line}" for line in lines) or "    (nothing)"
     return PlatformError(f"{service.name} {what}. The end of {path}:\n{end}", remedy="mend it and run ./start.sh again")
 
 

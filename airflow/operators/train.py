@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from abc import abstractmethod
 from typing import Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
@@ -44,8 +45,9 @@ class TrainCandidates(BaseOperator):
         verdict = Lake(settings.lake_root).read(f"{run_key(self.use_case, run_id)}/{VERDICT_FILE}")
         return json.loads(verdict)
 
+    @abstractmethod
     def run(self, settings: PlatformSettings, run_id: str) -> None:
-        raise NotImplementedError
+        """Have the training run done; what it makes is in the lake when this returns."""
 
 
 class TrainInProcess(TrainCandidates):

@@ -18,10 +18,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as NoRoute
 
-from mlops_platform.clients.training_launcher import LogTime, Problem, RunId, TrainingState, UseCaseName
+from mlops_platform.clients.training_launcher import LogTime, Problem, RunId, TrainingState
 from mlops_platform.console import complain
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.snapshots import SnapshotId
+from mlops_platform.use_case.spec import Identifier
 from stack.training_launcher.containers import RunUnknown, TrainingContainers
 
 SWEEP_SECONDS = 60.0
@@ -68,15 +69,15 @@ def _runs(containers: TrainingContainers, token: str) -> APIRouter:
     runs = APIRouter(prefix="/training-runs/{use_case}/{run_id}", dependencies=[Depends(authorised)])
 
     @runs.put("", status_code=204, response_class=Response)
-    def start(use_case: UseCaseName, run_id: RunId, snapshot: SnapshotId) -> None:
+    def start(use_case: Identifier, run_id: RunId, snapshot: SnapshotId) -> None:
         containers.start(use_case, run_id, snapshot)
 
     @runs.get("")
-    def state(use_case: UseCaseName, run_id: RunId, after: LogTime | None = None) -> TrainingState:
+    def state(use_case: Identifier, run_id: RunId, after: LogTime | None = None) -> TrainingState:
         return containers.state(use_case, run_id, after)
 
     @runs.delete("", status_code=204, response_class=Response)
-    def remove(use_case: UseCaseName, run_id: RunId) -> None:
+    def remove(use_case: Identifier, run_id: RunId) -> None:
         containers.remove(use_case, run_id)
 
     return runs
