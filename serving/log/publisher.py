@@ -43,11 +43,7 @@ class Publisher:
         self._next_look = 0.0
 
     def keep_up(self) -> None:
-        """See how the last publication ended, and start the next one where there is something to publish.
-
-        Raises:
-            OSError: no process can be started now.
-        """
+        """See how the last publication ended, and start the next one where there is something to publish."""
         if self._process is not None:
             status = self._process.poll()
             if status is None:
@@ -63,13 +59,22 @@ class Publisher:
 
     def start(self) -> None:
         """Start one, also beside one that runs: only one of them publishes, and it looks again when it is done."""
-        self._process = subprocess.Popen(self._command, start_new_session=True)
+        try:
+            self._process = subprocess.Popen(self._command, start_new_session=True)
+        except OSError as error:
+            self._note_failure(f"no publication of the prediction log can be started: {error.strerror}")
 
     def _note_end(self, status: int) -> None:
         if status == 0:
             self.failure, self._pause = None, self._retry_seconds
-            return
-        logger.error("publishing the prediction log failed", extra={"status": status, "next_try_in": self._pause})
-        self.failure = f"the last publication of the prediction log ended with status {status}: its log says why"
+        else:
+            self._note_failure(
+                f"the last publication of the prediction log ended with status {status}: its log says why"
+            )
+
+    def _note_failure(self, failure: str) -> None:
+        """Told until a publication has ended well, which is tried after a pause that grows."""
+        logger.error(failure, extra={"next_try_in": self._pause})
+        self.failure = failure
         self._next_look = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)

@@ -8,9 +8,10 @@ import contextlib
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
@@ -85,15 +86,19 @@ class PredictionTable:
 
     def row_groups(self, file: str) -> Iterator[pa.Table]:
         """A file's rows, a part at a time."""
-        with self._lake.open(file) as opened, pq.ParquetFile(opened) as parquet:
+        with self._lake.open(file) as opened, _parquet(opened) as parquet:
             for group in range(parquet.num_row_groups):
-                yield parquet.read_row_group(group)
+                yield parquet.read_row_group(group, use_threads=False)
 
     def rows_of(self, request_id: str) -> Iterator[dict[str, Any]]:
         """The rows of one request."""
         for key in self.schemas():
-            with self._lake.open(key) as file:
-                yield from pq.read_table(file, filters=[("request_id", "=", request_id)]).to_pylist()
+            with self._lake.open(key) as file, _parquet(file) as parquet:
+                for group in range(parquet.num_row_groups):
+                    ids = parquet.read_row_group(group, ["request_id"], use_threads=False)["request_id"]
+                    found = pc.indices_nonzero(pc.equal(ids, request_id))
+                    if len(found):
+                        yield from parquet.read_row_group(group, use_threads=False).take(found).to_pylist()
 
     @contextlib.contextmanager
     def new_file(self, stem: str, schema: pa.Schema, folder: str | None = None) -> Iterator[Callable[[pa.Table], None]]:
@@ -173,6 +178,12 @@ def create_table(table: PredictionTable, schema: pa.Schema, database_location: s
 def move_table(table: PredictionTable) -> str:
     """DDL that tells Hive where the table is now."""
     return f"ALTER TABLE {table.name} SET LOCATION {text_literal(table.location)}"
+
+
+def _parquet(file: BinaryIO) -> pq.ParquetFile:
+    """Read by the calling thread alone, where its readers take no threads: one of Arrow's that still holds a Python
+    file when the interpreter ends aborts the process."""
+    return pq.ParquetFile(file, pre_buffer=False)
 
 
 def _number(folder: str) -> int:

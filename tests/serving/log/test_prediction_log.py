@@ -166,9 +166,9 @@ async def test_a_publication_that_cannot_be_started_or_fails_is_told_and_records
     async with running(log_in(tmp_path, missing, publish_seconds=0.05)) as log:
         record(log)
         await until(lambda: log.failure, "the failure")
-        assert log.failure == f"cannot publish {tmp_path}: No such file or directory"
         record(log)
         await until(lambda: len(segments(tmp_path)) == 2, "the next record")
+        assert log.failure == "no publication of the prediction log can be started: No such file or directory"
     failing = Publisher(tmp_path, ["sh", "-c", f"test -e {tmp_path}/mended && rm -f {tmp_path}/*.jsonl"], 0.05)
     async with running(log_in(tmp_path, failing)) as log:
         await until(lambda: log.failure, "the failure")

@@ -1,10 +1,14 @@
 """A request's records are found wherever they are, and a search that fails says why."""
 
+import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlops_platform.lake.lake import Lake
 from mlops_platform.use_case.spec import UseCase
 from serving.log.search import find
 from serving.log.segment import read_lines
@@ -59,6 +63,25 @@ def test_a_segment_that_is_closed_during_the_search_is_searched(
 
     monkeypatch.setattr("serving.log.search.read_lines", close_first)
     assert find(log.settings, "wanted") == [record]
+
+
+def test_no_thread_but_the_searchs_own_reads_a_table(
+    log: InstalledLog, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one that still holds a file while the interpreter ends is aborted, and the whole process with it."""
+    record = record_of(credit_risk, "wanted")
+    log.close_segment("1-a", record)
+    log.publish()
+    readers = set()
+
+    class Watched(io.FileIO):
+        def read(self, *size: Any) -> bytes:
+            readers.add(threading.get_ident())
+            return super().read(*size)
+
+    monkeypatch.setattr(Lake, "open", lambda lake, key: Watched(lake._path(key)))
+    assert find(log.settings, "wanted") == [record]
+    assert readers == {threading.get_ident()}
 
 
 @pytest.mark.anyio
