@@ -33,6 +33,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def publication(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that stops publishes its log: a process of a second each time, where few tests are about that."""
+    monkeypatch.setattr("serving.log.prediction_log.publish_command", lambda settings: ["true"])
+
+
 @pytest.fixture(scope="session")
 def forest(credit_risk: UseCase, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     pipeline = fit(credit_risk, "random_forest", 1, n_estimators=20, max_depth=6, n_jobs=1)

@@ -7,5 +7,10 @@ from tests.serving.log.installed import InstalledLog
 
 
 @pytest.fixture
+def publication() -> None:
+    """The service's own."""
+
+
+@pytest.fixture
 def log(installation: PlatformSettings) -> InstalledLog:
     return InstalledLog(installation)
