@@ -1,0 +1,1 @@
+"""Processes of a running platform are killed while it works, and after each what it promises is looked at."""
