@@ -11,6 +11,7 @@ from cli.exit_codes import ExitCode, exit_code
 from cli.verb import verb
 from cli.verbs.approve import approve
 from cli.verbs.audit import audit
+from cli.verbs.chaos import chaos
 from cli.verbs.data import data
 from cli.verbs.doctor import doctor
 from cli.verbs.features import features
@@ -57,6 +58,7 @@ verb(app, "mlops rollback", "mlops rollback credit_risk --to 3")(rollback)
 verb(app, "mlops routing", "mlops routing credit_risk --challenger-share 0.1 --shadow")(routing)
 verb(app, "mlops open airflow", "mlops open api --json", name="open")(open_page)
 verb(app, "mlops audit", "mlops audit --json")(audit)
+verb(app, "mlops chaos", "mlops chaos credit_risk --rounds 30 --seed 7 --yes --json")(chaos)
 for name, verbs in {"data": data, "snapshots": snapshots, "models": models, "keys": keys}.items():
     app.add_typer(verbs, name=name)
 

@@ -27,7 +27,7 @@ def test_help_names_every_command(mlops: Mlops) -> None:
     listed = shown.out.split("Commands:")[1].split("Exit codes:")[0].splitlines()
     assert [line.split()[0] for line in listed if line.strip()] == [
         *("run", "approve", "status", "doctor", "logs", "predict", "features", "replay", "rollback", "routing", "open"),
-        *("audit", "data", "snapshots", "models", "keys"),
+        *("audit", "chaos", "data", "snapshots", "models", "keys"),
     ]
 
 
