@@ -1,5 +1,6 @@
 """A whole platform in containers: started by the README's command in a copy of the checkout, a project of its own."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ USER = 1000
 
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> None:
+    require_engine(pytestconfig)
+
+
+def require_engine(config: pytest.Config) -> None:
     """A Docker engine with Compose v2. Where there is none the tests fail, unless they were told to do without."""
     try:
         engine_version()
@@ -33,7 +38,7 @@ def engine(pytestconfig: pytest.Config) -> None:
         lacking = str(failure)
     if lacking is None:
         return
-    if pytestconfig.getoption("--skip-without-engine"):
+    if config.getoption("--skip-without-engine"):
         pytest.skip(f"the containers are not tested: {lacking}")
     pytest.fail(f"the containers cannot be tested: {lacking}; or give --skip-without-engine", pytrace=False)
 
@@ -114,7 +119,13 @@ class ComposePlatform:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path, engine: None) -> Iterator[ComposePlatform]:
-    folder = tmp_path_factory.mktemp("compose")
+    with started_platform(tmp_path_factory.mktemp("compose"), project_root) as platform:
+        yield platform
+
+
+@contextlib.contextmanager
+def started_platform(folder: Path, project_root: Path) -> Iterator[ComposePlatform]:
+    """Below this folder, removed in the end with all that is the project's; what it logged last is printed."""
     folder.parent.chmod(0o755)  # as root pytest makes it private, and the services are somebody else
     folder.chmod(0o755)
     root = folder / "checkout"

@@ -1,5 +1,6 @@
 """A whole platform, started by the README's command in a copy of the checkout, with a use case of another folder."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -99,7 +100,14 @@ class RunningPlatform:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Iterator[RunningPlatform]:
-    root = tmp_path_factory.mktemp("platform") / "checkout"
+    with started_platform(tmp_path_factory.mktemp("platform"), project_root) as platform:
+        yield platform
+
+
+@contextlib.contextmanager
+def started_platform(folder: Path, project_root: Path) -> Iterator[RunningPlatform]:
+    """Below this folder, stopped in the end; what it logged last is printed."""
+    root = folder / "checkout"
     copy_of_checkout(project_root, root)
     env_file = with_env_file(root)
     before = RunningPlatform(root, load_settings(env_file), "")
