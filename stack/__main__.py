@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from mlops_platform.console import complain, elapsed, say, step
+from mlops_platform.console import begin, complain, elapsed, say, step
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.environment import prepare_state, require_java, service_environment
 from mlops_platform.services.table import is_usable, services
@@ -17,7 +17,7 @@ from stack.bare.installation import UnderWay, lock, unusable_file
 from stack.first_run import has_champion, prediction_for_real_id, run_first_pipelines
 from stack.startup import start_services, stop_services
 from stack.summary import summary
-from stack.supervision import Supervisor
+from stack.supervision import SUPERVISOR, Supervisor
 
 
 def start(options: argparse.Namespace) -> None:
@@ -61,6 +61,17 @@ def _bring_up(settings: PlatformSettings, supervisor: Supervisor | None) -> None
     start_services(settings, supervisor, step)
 
 
+def revive(options: argparse.Namespace) -> None:
+    """Starts all services anew after their supervisor was killed; leaves alone what was stopped or runs again."""
+    begin()
+    settings = load_settings()
+    with lock(settings.state_dir):
+        # a stop ends the watcher, which has started this, before it gives up the lock
+        if os.getppid() == options.watcher and Supervisor.running(settings) is None:
+            step(f"{SUPERVISOR} is gone: it and all services are started anew")
+            _bring_up(settings, None)
+
+
 def stop(_options: argparse.Namespace) -> None:
     """Stops everything and keeps the data."""
     settings = load_settings()
@@ -75,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     starting = commands.add_parser("start", help="bring everything up")
     starting.set_defaults(run=start)
     add_first_data(starting)
+    reviving = commands.add_parser("revive", help="bring the services up again after their supervisor was killed")
+    reviving.set_defaults(run=revive)
+    reviving.add_argument("watcher", type=int, help="the process that asks for it")
     commands.add_parser("stop", help="stop everything").set_defaults(run=stop)
     return parser
 

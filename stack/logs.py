@@ -14,9 +14,8 @@ from mlops_platform.services.table import services
 from mlops_platform.settings import PlatformSettings
 from stack.bare.compose import COMPOSE
 from stack.bare.docker import docker
-from stack.supervision import log_file
+from stack.supervision import SUPERVISOR, log_file
 
-SUPERVISOR = "supervisord"
 _LOOK_AGAIN_SECONDS = 0.3
 
 

@@ -5,6 +5,7 @@ supervisord is told to start each service when its dependencies are usable, rest
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any, cast
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
-from supervisor.xmlrpc import Faults, SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnection
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.files import write_text
@@ -23,6 +24,8 @@ from mlops_platform.services.table import Service, services
 from mlops_platform.settings import PlatformSettings
 from stack.bare.installation import MARK, is_running, socket_path
 
+SUPERVISOR = "supervisord"
+"""What its log is called, and what stands for it where it is looked at like a service."""
 STOP_SECONDS = 20
 # supervisord has no word for it. After n tries n²/2 s have passed, so that this many are 30,000 years.
 _FOR_EVER = 1_000_000
@@ -129,12 +132,40 @@ def _service_process(info: Any) -> ServiceProcess:
     return ServiceProcess(str(info["statename"]), int(info["start"]), int(info["exitstatus"]), info["pid"] or None)
 
 
-class Supervisor:
-    """The running supervisord of one installation."""
+class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]
+    """supervisor's own one waits for ever."""
 
-    def __init__(self, settings: PlatformSettings) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__("localhost", timeout=patience)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _Transport(SupervisorTransport):  # type: ignore[misc]
+    """Calls over the socket of an installation's supervisord."""
+
+    def __init__(self, state: Path, patience: float) -> None:
+        path = socket_path(state)
+        super().__init__(serverurl=f"unix://{path}")
+        self._get_connection = lambda: _Connection(path, patience)
+
+
+class Supervisor:
+    """The running supervisord of one installation.
+
+    Its methods raise OSError where it does not answer, and Fault where it refuses.
+
+    Args:
+        patience: seconds for an answer. By default longer than a service may take to stop.
+    """
+
+    def __init__(self, settings: PlatformSettings, *, patience: float = 3 * STOP_SECONDS) -> None:
         self._settings = settings
-        transport = SupervisorTransport(None, None, f"unix://{socket_path(settings.state_dir)}")
+        transport = _Transport(settings.state_dir, patience)
         self._rpc = ServerProxy("http://127.0.0.1", transport=transport)
 
     @classmethod
@@ -166,7 +197,7 @@ class Supervisor:
         if supervisor is None:
             raise PlatformError(
                 f"supervisord did not start: {finished.stderr.strip() or finished.stdout.strip()}",
-                remedy=f"see {log_file(settings, 'supervisord')}",
+                remedy=f"see {log_file(settings, SUPERVISOR)}",
             )
         return supervisor
 
@@ -204,6 +235,10 @@ class Supervisor:
         """Every service that supervisord knows, by its name."""
         infos = cast(list[dict[str, Any]], self._rpc.supervisor.getAllProcessInfo())
         return {info["name"]: _service_process(info) for info in infos}
+
+    def pid(self) -> int:
+        """Its own process."""
+        return cast(int, self._rpc.supervisor.getPID())
 
     def shutdown(self) -> None:
         """Asks every service to stop, all at once, and supervisord to end after them."""

@@ -73,8 +73,8 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "serving": ("serving_admin_token", "serving_read_token", "online_store_url"),
     "spark-master": ("spark_auth_secret",),
     "spark-worker": ("spark_auth_secret",),
-    # asks Airflow what does not move
-    "watcher": ("airflow_admin_password",),
+    # asks Airflow what does not move; and has to start everything anew where supervisord is killed
+    "watcher": tuple(SECRETS),
     # not services, but what tasks start
     "spark-submit": ("online_store_url",),
     "training": (),

@@ -12,7 +12,9 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.services.environment import prepare_state
 from mlops_platform.services.table import Service
 from mlops_platform.settings import PlatformSettings
+from stack import __main__ as commands
 from stack import startup, supervision
+from stack.bare.installation import lock
 from stack.startup import start_services, stop_services
 from stack.supervision import Supervisor
 from tests.processes import wait_until
@@ -95,18 +97,55 @@ def test_a_step_that_fails_ends_the_start(settings: PlatformSettings, table: Tab
     assert "    no database" in raised.value.what
 
 
+def kill_supervisor(settings: PlatformSettings) -> None:
+    process = psutil.Process(Supervisor(settings).pid())
+    process.kill()
+    wait_until(lambda: not psutil.pid_exists(process.pid), "it is gone", 10)
+
+
 def test_a_supervisor_that_was_killed_is_started_anew(settings: PlatformSettings, table: Table) -> None:
     command = script(settings, "one.sh", "exec sleep 600")
     table.is_(Service("one", command, lambda _settings, _since: True))
     start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
-    for process in supervision.marked_processes(settings):
-        if "supervisord" in " ".join(process.cmdline()):
-            process.kill()
-            process.wait(timeout=10)
+    kill_supervisor(settings)
     assert Supervisor.running(settings) is None
     assert stop_services(settings) == 1
     start_services(settings, Supervisor.launched(settings, dict(os.environ)), lambda _line: None)
     assert Supervisor.running(settings) is not None
+
+
+def revived(monkeypatch: pytest.MonkeyPatch, settings: PlatformSettings, watcher: int) -> int:
+    """The exit status of the command that a watcher starts; ``watcher`` is who it was started by."""
+    monkeypatch.setattr(commands, "load_settings", lambda: settings)
+    return commands.main(["revive", str(watcher)])
+
+
+def test_after_the_end_of_their_supervisor_services_are_started_anew(
+    settings: PlatformSettings, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.is_(Service("one", script(settings, "one.sh", "exec sleep 600"), lambda _settings, _since: True))
+    supervisor = Supervisor.launched(settings, dict(os.environ))
+    start_services(settings, supervisor, lambda _line: None)
+    (orphan,) = psutil.Process(supervisor.pid()).children()
+    kill_supervisor(settings)
+    assert revived(monkeypatch, settings, os.getppid()) == 0
+    assert not orphan.is_running()
+    new = psutil.Process(wait_until(lambda: Supervisor(settings).process("one").pid, "it runs", 10))
+    assert new.ppid() == Supervisor(settings).pid()
+    assert revived(monkeypatch, settings, os.getppid()) == 0
+    assert new.is_running(), "what runs is left alone"
+
+
+def test_what_was_stopped_meanwhile_is_not_revived(
+    settings: PlatformSettings, table: Table, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table.is_(Service("one", script(settings, "one.sh", "exec sleep 600"), lambda _settings, _since: True))
+    another = os.getpid()  # a stop has ended the watcher, so that the child has another parent
+    assert revived(monkeypatch, settings, another) == 0
+    with lock(settings.state_dir):
+        assert revived(monkeypatch, settings, os.getppid()) == 1
+    assert capsys.readouterr().err.endswith("is under way: wait for it\n")
+    assert Supervisor.running(settings) is None
 
 
 def test_a_start_names_the_service_that_keeps_dying_and_a_later_one_succeeds(

@@ -3,9 +3,12 @@
 import datetime as dt
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,7 +18,7 @@ from mlops_platform.services import table as services_table
 from mlops_platform.services.health import HealthReport, Repair, ServiceHealth, read_report, write_report
 from mlops_platform.services.table import Service, watched_services
 from mlops_platform.settings import PlatformSettings
-from stack import supervision, triage, watcher
+from stack import local_repair, revival, supervision, triage, watcher
 from stack.local_repair import LocalRepairer
 from stack.repair import ContainerRepairer
 from stack.startup import stop_services
@@ -181,7 +184,9 @@ def test_a_stuck_process_is_killed_with_its_children_and_started_again(
         again = wait_until(lambda: supervisor.process("one").pid not in (before, None), "it is started again", 10)
         assert again
         wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "the child is gone", 10)
-        assert not LocalRepairer(here).restart("other"), "it does not run"
+        (settings.state_dir / "other.sh").symlink_to(script)
+        assert LocalRepairer(here).restart("other"), "nobody has started it"
+        assert pid_of(supervisor, "other")
     finally:
         stop_services(here)
     assert not LocalRepairer(here).restart("one"), "supervisord is away"
@@ -213,6 +218,61 @@ def test_what_a_killed_service_left_behind_is_ended(settings: PlatformSettings, 
         assert psutil.Process(supervisor.process("one").pid).is_running()
     finally:
         stop_services(here)
+
+
+ASKED = """
+import os, sys, time
+from pathlib import Path
+given = sorted(name for name in os.environ if name.startswith(("SUPERVISOR_", "MLOPS_SPARK_W")))
+Path("asked").open("a").write(f"{sys.argv[1:]} {given}\\n")
+time.sleep(600)
+"""
+
+
+def has_content(path: Path, content: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == content
+
+
+def test_supervisord_is_revived_by_one_child_at_a_time(
+    settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = settings.model_copy(update={"project_root": settings.state_dir})
+    (settings.state_dir / "log").mkdir(parents=True)
+    (settings.state_dir / "stack").mkdir()
+    (settings.state_dir / "stack" / "__init__.py").touch()
+    (settings.state_dir / "stack" / "__main__.py").write_text(ASKED, encoding="utf-8")
+    monkeypatch.setenv("SUPERVISOR_PROCESS_NAME", "watcher")
+    for stream in ("stdout", "stderr"):  # put back afterwards
+        monkeypatch.setattr(sys, stream, getattr(sys, stream))
+    monkeypatch.setattr(revival, "PAUSE_SECONDS", 0.0)
+    repairer, asked = LocalRepairer(here), settings.state_dir / "asked"
+    line = f"['revive', '{os.getpid()}'] ['MLOPS_SPARK_WORKERS']\n"
+    for times in (1, 2):
+        repairer.tidy()
+        wait_until(partial(has_content, asked, line * times), "it is asked for", 10)
+        (child,) = psutil.Process().children()
+        repairer.tidy()
+        assert psutil.Process().children() == [child], "it is at it"
+        child.kill()
+        psutil.wait_procs([child], 10)
+
+
+def test_a_supervisor_that_is_stuck_does_not_keep_the_watcher_from_looking(
+    settings: PlatformSettings, up: dict[str, bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.state_dir / "run").mkdir(parents=True)
+    (settings.state_dir / "log").mkdir()
+    monkeypatch.setattr(local_repair, "ANSWERS_WITHIN", 0.1)
+    here = settings.model_copy(update={"project_root": settings.state_dir})
+    pid = Supervisor.launched(here, dict(os.environ)).pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        LocalRepairer(here).tidy()
+        assert not LocalRepairer(here).restart("one")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        stop_services(here)
+    assert "supervisord does not answer" in capsys.readouterr().err
 
 
 def test_a_container_is_told_by_a_new_content_each_time(settings: PlatformSettings) -> None:

@@ -80,6 +80,10 @@ def test_sparks_secret_is_in_a_file_of_its_owner_alone(settings: PlatformSetting
         assert '--properties-file "$MLOPS_SPARK_PROPERTIES"' in script
 
 
+def secret_settings() -> set[str]:
+    return {name for name, field in PlatformSettings.model_fields.items() if "SecretStr" in str(field.annotation)}
+
+
 SECRETS_OF = {
     "airflow-init": {"airflow_database_url", "airflow_fernet_key", "airflow_admin_password"},
     "airflow-api-server": {
@@ -100,13 +104,9 @@ SECRETS_OF = {
     "spark-master": {"spark_auth_secret"},
     "spark-worker-1": {"spark_auth_secret"},
     "spark-worker-2": {"spark_auth_secret"},
-    "watcher": {"airflow_admin_password"},
+    "watcher": secret_settings(),  # it starts all others where supervisord was killed
 }  # fmt: skip
 """Of each process of the local mode. tests/stack/test_compose_file.py has the containers'."""
-
-
-def secret_settings() -> set[str]:
-    return {name for name, field in PlatformSettings.model_fields.items() if "SecretStr" in str(field.annotation)}
 
 
 def test_each_service_is_given_its_secrets_and_no_other(settings: PlatformSettings) -> None:
