@@ -56,7 +56,7 @@ def chaos(
     try:
         for outcome in Chaos(settings, use_case.name, processes, ACTS).outcomes(planned):
             outcomes.append(outcome)
-            show_progress(_line(outcome))
+            show_progress(_lines(outcome))
     finally:  # also where it is broken off
         if outcomes:
             typer.echo(as_json(content(outcomes, chosen)) if json else _text(outcomes))
@@ -81,9 +81,10 @@ def _announced(rounds: Iterable[Round]) -> Iterator[Round]:
         yield one
 
 
-def _line(outcome: Outcome) -> str:
+def _lines(outcome: Outcome) -> str:
     shown = row(outcome)
-    return f"  healthy after {shown['healthy after']}, held: {shown['held']}"
+    found = [f"  {name}: {what}" for name, what in outcome.broken.items()]
+    return "\n".join([f"  healthy after {shown['healthy after']}, held: {shown['held']}", *found])
 
 
 def _text(outcomes: list[Outcome]) -> str:

@@ -1,9 +1,10 @@
-"""Processes of this machine: the supervisor's children and theirs, as far as they bear the installation's mark."""
+"""Processes of this machine: the supervisor, its children and theirs, as far as they bear the installation's mark."""
 
 import contextlib
 import datetime as dt
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 from xmlrpc.client import Fault
 
 import psutil
@@ -12,7 +13,9 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.services.table import is_usable, services
 from mlops_platform.settings import PlatformSettings
 from stack.chaos.processes import ProcessGone, RunningProcess
-from stack.supervision import Supervisor, marked_processes
+from stack.supervision import SUPERVISOR, Supervisor, marked_processes
+
+Found = TypeVar("Found")
 
 
 class LocalProcesses:
@@ -23,7 +26,7 @@ class LocalProcesses:
         self._table = {one.name: one for one in services(settings) if one.usable is not None}
 
     def services(self) -> tuple[str, ...]:
-        return tuple(sorted(self._table))
+        return tuple(sorted([*self._table, SUPERVISOR]))
 
     def of(self, service: str) -> list[RunningProcess]:
         pid = self._leader(service)
@@ -31,7 +34,9 @@ class LocalProcesses:
             return []
         try:
             leader = psutil.Process(pid)
-            family = {one.pid for one in (leader, *leader.children(recursive=True))}
+            # what supervisord has started are services of their own
+            children = [] if service == SUPERVISOR else leader.children(recursive=True)
+            family = {one.pid for one in (leader, *children)}
         except psutil.NoSuchProcess:
             return []
         found = []
@@ -54,11 +59,24 @@ class LocalProcesses:
         return any(map(_runs, processes))
 
     def is_usable(self, service: str, since: dt.datetime) -> bool:
+        if service == SUPERVISOR:
+            return self._runs_everything()
         return is_usable(self._table[service], self._settings, since)
 
+    def _runs_everything(self) -> bool:
+        """Whether supervisord has started all services, and none has just ended."""
+        running = self._asked(Supervisor(self._settings).processes)
+        return all(running[name].state == "RUNNING" for name in self._table)
+
     def _leader(self, service: str) -> int | None:
+        supervisor = Supervisor(self._settings)
+        if service == SUPERVISOR:
+            return self._asked(supervisor.pid)
+        return self._asked(lambda: supervisor.process(service)).pid
+
+    def _asked(self, question: Callable[[], Found]) -> Found:
         try:
-            return Supervisor(self._settings).process(service).pid
+            return question()
         except (OSError, Fault) as error:
             raise PlatformError(f"supervisord does not answer ({error})", remedy="start it with ./start.sh") from None
 

@@ -59,7 +59,7 @@ def leader_and_child(processes: LocalProcesses) -> tuple[RunningProcess, Running
 
 def test_a_service_has_the_process_that_leads_it_and_those_that_it_started(local: LocalProcesses) -> None:
     leader, child = leader_and_child(local)
-    assert local.services() == ("one",)
+    assert local.services() == ("one", "supervisord")
     assert leader.command.endswith("one.sh")
     assert child.command == "sleep 600"
     assert psutil.Process(child.pid).ppid() == leader.pid
@@ -107,6 +107,19 @@ def test_what_is_killed_while_it_is_stopped_is_no_error(local: LocalProcesses, m
 
     monkeypatch.setattr("stack.chaos.acts.sleep", killed_meanwhile)
     pause(local, leader, 5)
+
+
+def test_the_supervisor_is_a_process_of_its_own_and_well_once_all_it_has_to_do_runs(local: LocalProcesses) -> None:
+    leader, _ = leader_and_child(local)
+    (supervisor,) = local.of("supervisord")
+    assert supervisor.leads
+    assert psutil.Process(leader.pid).ppid() == supervisor.pid
+    assert not local.is_usable("supervisord", dt.datetime.now(dt.UTC)), "its service has only just been started"
+    kill(local, supervisor, 0)
+    wait_until(lambda: not local.any_runs([supervisor]), "it is gone", 10)
+    with pytest.raises(PlatformError, match="supervisord does not answer"):
+        local.is_usable("supervisord", dt.datetime.now(dt.UTC))
+    assert local.any_runs([leader])
 
 
 def test_without_a_supervisor_nobody_can_tell(settings: PlatformSettings) -> None:
