@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from mlops_platform.clients.airflow import AirflowClient, AirflowError, Approval, DagRun, Progress, RunFailed
+from mlops_platform.clients.airflow import (
+    AWAY_SECONDS,
+    AirflowClient,
+    AirflowError,
+    Approval,
+    DagRun,
+    Progress,
+    RunFailed,
+)
 from mlops_platform.models.verdict import Verdict
 from mlops_platform.pipelines.names import ANNOUNCE_TASK, REPORT_TASK, TRAIN_TASK, features_dag, training_dag
 from mlops_platform.pipelines.results import FeaturesOutcome, FeaturesReport, TrainingOutcome, TrainingReport
 
 DAG_DEADLINE = 120.0
 """Seconds within which Airflow has read a new DAG file."""
-FOLLOW_DEADLINE = 60.0
-"""Seconds within which a published snapshot has started its training run."""
+FOLLOW_DEADLINE = AWAY_SECONDS
+"""Seconds within which a published snapshot has started its training run, a restart of the scheduler included."""
 APPROVAL_SETTLES = dt.timedelta(seconds=3)
 _POLL_SECONDS = 1.0
 
