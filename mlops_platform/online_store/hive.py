@@ -95,7 +95,8 @@ def run_query(host: str, port: int, query: str, parameters: dict[str, Any]) -> l
         HiveUnavailable: HiveServer2 does not answer, or refuses the statement.
     """
     try:
-        with _connection(host, port) as connection, contextlib.closing(connection.cursor()) as cursor:
+        with _connection(host, port) as connection:
+            cursor = connection.cursor()
             cursor.execute(query, parameters)
             return [] if cursor.description is None else list(cursor.fetchall())
     except (PyHiveError, TException, OSError) as error:
@@ -124,8 +125,9 @@ def _connection(host: str, port: int) -> Iterator[hive.Connection]:
     connection = hive.connect(thrift_transport=transport)
     try:
         yield connection
-    finally:
-        # Spark's server now and then fails to close a session, for want of a class of Hive's that Spark leaves out; by
-        # then all that was asked is answered, and the session is gone
+        # Not where something failed: after a timeout the next answer to come is the late one. Spark's server now and
+        # then fails to close a session, for want of a class of Hive's that it leaves out; by then the session is gone.
         with contextlib.suppress(PyHiveError, TException):
             connection.close()
+    finally:
+        transport.close()
