@@ -70,8 +70,8 @@ def test_where_tasks_have_no_titles_they_are_no_kind(monkeypatch: pytest.MonkeyP
 
 
 COMMANDS = {
-    "serving": (True, "/x/python -m serving"),
-    "prediction worker": (False, "/x/python -m serving"),
+    "serving": (True, "granian asgi 127"),
+    "prediction worker": (False, "granian asgi 127"),
     "log publisher": (False, "/x/python -m serving.log.publish --state-dir /s"),
     "task supervisor": (False, "airflow task: 0199-ab"),
     "task": (False, "airflow worker -- 0199-ab"),
