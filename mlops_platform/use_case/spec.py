@@ -7,11 +7,12 @@ in ``use_cases/<use_case>/model.py``.
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-ColumnType = Literal["int", "long", "double", "string", "date"]
+ColumnType = Literal["int", "long", "double", "string", "date", "boolean", "timestamp"]
 """The types a column can have, in the lake, in Hive and in the API."""
 
 HIVE_TYPES: dict[ColumnType, str] = {
@@ -20,8 +21,13 @@ HIVE_TYPES: dict[ColumnType, str] = {
     "double": "DOUBLE",
     "string": "STRING",
     "date": "DATE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
 }
 """The Hive (and Spark SQL) name of each type."""
+
+LATEST, PARTITION = "is_latest", "snapshot"
+"""The columns that the platform adds to each row of features: whether it is its entity's latest, and its snapshot."""
 
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Identifier = Annotated[str, StringConstraints(pattern=f"^{IDENTIFIER.pattern}$")]
@@ -38,19 +44,55 @@ class RawColumn(_Spec):
     """One column of the file that arrives, and what is expected of each of its values.
 
     A row that breaks an expectation is quarantined with the reason; ``nullable`` says if an empty field does.
+    ``name`` is what it is called here, ``arrives_as`` its name in the file: ``""`` for a column without a name, None
+    where it is the same.
     """
 
     name: RawName
     type: ColumnType
     meaning: str
+    arrives_as: str | None = None
     nullable: bool = False
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
 
+    @property
+    def arriving_name(self) -> str:
+        return self.name if self.arrives_as is None else self.arrives_as
+
+
+class Source(_Spec):
+    """One of the files that a dataset is made of, CSV or Parquet.
+
+    ``lacks`` names the raw columns that it does not have: they are null in its rows. ``missing`` lists the texts that
+    stand for an empty field in it, such as ``NA``. ``label`` is the label of all of its rows, where that is no raw
+    column; None: its rows have none.
+    """
+
+    name: Identifier
+    lacks: tuple[RawName, ...] = ()
+    missing: tuple[str, ...] = ()
+    label: int | float | str | None = None
+
+
+class Rule(_Spec):
+    """What must hold of a raw row: a condition of Spark SQL over the raw columns, typed, by their names here.
+
+    A row of which it is false is quarantined with the rule's name. Where it is null, for want of a value, it holds, as
+    a CHECK of SQL does.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^\S(.{0,98}\S)?$")]
+    condition: Annotated[str, StringConstraints(min_length=1)]
+
 
 class Feature(_Spec):
-    """One input of the model: its type, its meaning for a reader, and the range its values must lie in."""
+    """One input of the model: its type, its meaning for a reader, and the range its values must lie in.
+
+    A model has an input for each value of a string. They are those ``allowed``; where none are named, as many as the
+    training part has, and training refuses more than ``most_values``.
+    """
 
     name: Identifier
     type: Literal["int", "double", "string"]
@@ -59,11 +101,15 @@ class Feature(_Spec):
     minimum: float | None = None
     maximum: float | None = None
     allowed: tuple[str, ...] = ()
+    most_values: Annotated[int, Field(gt=0)] = 100
     example: float | int | str
 
 
 class Label(_Spec):
-    """What is predicted: a column of the raw data with the classes 0 and 1."""
+    """What is predicted: the classes 0 and 1, of a raw column or by the source that a row is from.
+
+    Rows without a label are served, and no model learns from them or is judged by them.
+    """
 
     name: Identifier
     meaning: str
@@ -104,12 +150,19 @@ class QualityGate(_Spec):
     largest_loss_to_champion: dict[Metric, float] = Field(default_factory=dict)
 
 
+_TYPES_OF_KEYS: dict[str, tuple[ColumnType, ...]] = {
+    "row_key": ("int", "long", "string", "date", "timestamp"),
+    "entity_key": ("int", "long", "string"),
+    "event_time": ("date", "timestamp"),
+}
+
+
 class UseCase(_Spec):
     """Everything the platform knows of a use case.
 
-    ``row_key`` names the columns that identify one raw row (and one row of features); ``entity_key`` the column that a
+    ``row_key`` names the column that identifies one raw row (and one row of features); ``entity_key`` the column that a
     caller asks by. The latest row of an entity is the one with the greatest ``event_time`` and, on a tie, the greatest
-    ``row_key``.
+    ``row_key``. ``rules`` are what is expected of several raw columns at once.
     """
 
     name: Identifier
@@ -117,6 +170,8 @@ class UseCase(_Spec):
     description: str
     owner: str
     raw: tuple[RawColumn, ...]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)] = (Source(name="data"),)
+    rules: tuple[Rule, ...] = ()
     row_key: RawName
     entity_key: RawName
     event_time: RawName | None = None
@@ -132,24 +187,70 @@ class UseCase(_Spec):
     stale_after_days: Annotated[int, Field(gt=0)] = 7
 
     @model_validator(mode="after")
-    def _names_fit_together(self) -> Self:
-        raw = [column.name for column in self.raw]
-        features = [feature.name for feature in self.features]
-        for kind, names in (("raw column", raw), ("feature", features)):
-            repeated = sorted({name for name in names if names.count(name) > 1})
-            if repeated:
-                raise ValueError(f"{kind} declared twice: {', '.join(repeated)}")
-        needed = {"row_key": self.row_key, "entity_key": self.entity_key, "label": self.label.name}
-        if self.event_time is not None:
-            needed["event_time"] = self.event_time
-        for role, name in needed.items():
-            if name not in raw:
-                raise ValueError(f"{role} {name!r} is no raw column; raw columns are {', '.join(raw)}")
-        identity = {self.row_key, self.entity_key, self.label.name} & set(features)
-        if identity:
-            raise ValueError(f"a model must not see {', '.join(sorted(identity))}: it is a key or the label")
+    def _names_are_told_apart(self) -> Self:
+        _refuse_repeated("raw column", (column.name for column in self.raw))
+        _refuse_repeated("name in the file", (column.arriving_name for column in self.raw), knows_case=True)
+        _refuse_repeated("feature", self.feature_names)
+        _refuse_repeated("source", (source.name for source in self.sources))
+        _refuse_repeated("rule", (rule.name for rule in self.rules))
+        identity = {self.label.name, *self.keys}
+        seen = sorted(name for name in self.feature_names if name in {key.lower() for key in identity})
+        if seen:
+            raise ValueError(f"a model must not see {', '.join(seen)}: it is a key or the label")
+        reserved = sorted(name for name in {*identity, *self.feature_names} if name.lower() in (LATEST, PARTITION))
+        if reserved:
+            raise ValueError(
+                f"{', '.join(reserved)}: the platform has a column of this name in each row of features; give another"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_raw_columns(self) -> Self:
+        for role, name in (("row_key", self.row_key), ("entity_key", self.entity_key), ("event_time", self.event_time)):
+            if name is None:
+                continue
+            if name not in self.raw_columns:
+                raise ValueError(f"{role} {name!r} is no raw column; raw columns are {', '.join(self.raw_columns)}")
+            kind, taken = self.raw_column(name).type, _TYPES_OF_KEYS[role]
+            if kind not in taken:
+                raise ValueError(f"{role} {name!r} is a {kind}; it has to be one of {', '.join(taken)}")
         if self.split.by == "time" and self.event_time is None:
             raise ValueError("a split by time needs an event_time")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_fit_the_columns(self) -> Self:
+        for source in self.sources:
+            for name in source.lacks:
+                if name not in self.raw_columns:
+                    raise ValueError(f"source {source.name} lacks {name!r}, which is no raw column")
+                if name in self.keys:
+                    raise ValueError(f"source {source.name} cannot lack {name}: every row needs its keys")
+                if not self.raw_column(name).nullable:
+                    raise ValueError(f"source {source.name} lacks {name}: declare it nullable")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_can_have_a_label(self) -> Self:
+        of_sources = [source for source in self.sources if source.label is not None]
+        if self.label_is_the_sources:
+            if not of_sources:
+                raise ValueError(
+                    f"label {self.label.name!r} is no raw column, and no source has it as a constant; raw columns are "
+                    f"{', '.join(self.raw_columns)}"
+                )
+            for source in of_sources:
+                if source.label not in (0, 1):
+                    raise ValueError(f"source {source.name} has the label {source.label!r}; the classes are 0 and 1")
+        elif of_sources:
+            raise ValueError(
+                f"label {self.label.name!r} is a raw column, and source {of_sources[0].name} has a label; keep one"
+            )
+        elif self.raw_column(self.label.name).type not in ("int", "long", "boolean"):
+            raise ValueError(
+                f"label {self.label.name!r} is a {self.raw_column(self.label.name).type} without classes; it has to be "
+                "a column of the whole numbers 0 and 1, or a boolean"
+            )
         return self
 
     @property
@@ -170,13 +271,32 @@ class UseCase(_Spec):
         return next(column for column in self.raw if column.name == name)
 
     @property
-    def feature_table(self) -> tuple[tuple[str, ColumnType], ...]:
-        """Columns of one row of features (grain: one raw row), in order, without the partition column ``snapshot``."""
+    def label_is_the_sources(self) -> bool:
+        """Whether the source of a row says its label, and no raw column does."""
+        return self.label.name not in self.raw_columns
+
+    @property
+    def raw_table(self) -> tuple[RawColumn, ...]:
+        """Columns of one raw row as the transform takes it: those of the files, then the label where the source says
+        it."""
+        if not self.label_is_the_sources:
+            return self.raw
+        return (*self.raw, RawColumn(name=self.label.name, type="int", meaning=self.label.meaning, nullable=True))
+
+    @property
+    def computed_table(self) -> tuple[tuple[str, ColumnType], ...]:
+        """Columns of one row that the transform returns (grain: one raw row), in order: keys, features, label."""
         columns: list[tuple[str, ColumnType]] = [(key, self.raw_column(key).type) for key in self.keys]
         columns += [(feature.name, feature.type) for feature in self.features]
-        columns.append((self.label.name, "int"))
-        columns.append(("is_latest", "int"))
-        return tuple(columns)
+        return (*columns, (self.label.name, "int"))
+
+    @property
+    def feature_table(self) -> tuple[tuple[str, ColumnType], ...]:
+        """Columns of one row of features: what the transform returns, and whether the row is its entity's latest.
+
+        Grain: one raw row. Without the partition column ``snapshot``.
+        """
+        return (*self.computed_table, (LATEST, "int"))
 
     @property
     def spec_hash(self) -> str:
@@ -187,8 +307,19 @@ class UseCase(_Spec):
         parts = {
             "name": self.name,
             "keys": [(name, self.raw_column(name).type) for name in self.keys],
-            "features": [feature.model_dump(exclude={"meaning", "example"}) for feature in self.features],
+            "features": [
+                feature.model_dump(exclude={"meaning", "example", "most_values"}) for feature in self.features
+            ],
             "label": self.label.name,
             "split": [self.split.model_dump(), self.seed],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_repeated(kind: str, names: Iterable[str], *, knows_case: bool = False) -> None:
+    """Hive and Spark know no case in a column's name."""
+    every = list(names)
+    folded = every if knows_case else [name.lower() for name in every]
+    repeated = sorted({name for name, key in zip(every, folded, strict=True) if folded.count(key) > 1})
+    if repeated:
+        raise ValueError(f"{kind} declared twice: {', '.join(map(str, repeated))}")

@@ -5,12 +5,20 @@ from pydantic import ValidationError
 
 from mlops_platform.errors import UnknownUseCase
 from mlops_platform.use_case.find import all_use_cases, get_use_case
-from mlops_platform.use_case.spec import RawColumn, Split, UseCase
+from mlops_platform.use_case.spec import Feature, Label, RawColumn, Rule, Source, Split, UseCase
 
 
 def remade(spec: UseCase, **changes: object) -> UseCase:
     """The spec with some fields changed, validated anew."""
     return UseCase(**{**{name: getattr(spec, name) for name in UseCase.model_fields}, **changes})
+
+
+NO_COLUMN = Label(name="genre", meaning="of this genre", positive="it is", negative="it is not")
+
+
+def retyped(spec: UseCase, name: str, **changes: object) -> tuple[RawColumn, ...]:
+    """The raw columns, one of them changed."""
+    return tuple(column.model_copy(update=changes) if column.name == name else column for column in spec.raw)
 
 
 def test_credit_risk_has_the_columns_of_the_source_in_their_order(credit_risk: UseCase) -> None:
@@ -60,25 +68,53 @@ def test_a_spec_is_frozen(credit_risk: UseCase) -> None:
         credit_risk.title = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_the_transform_returns_all_but_what_the_platform_adds(credit_risk: UseCase) -> None:
+    assert (*credit_risk.computed_table, ("is_latest", "int")) == credit_risk.feature_table
+
+
+def test_where_the_source_says_the_label_a_raw_row_has_it_all_the_same(credit_risk: UseCase) -> None:
+    sources = (Source(name="one", label=1), Source(name="rest", label=0, lacks=("flag_email",), missing=("NA",)))
+    spec = remade(credit_risk, label=NO_COLUMN, sources=sources)
+
+    assert [column.name for column in spec.raw_table] == [*credit_risk.raw_columns, "genre"]
+    assert (spec.raw_table[-1].type, spec.raw_table[-1].nullable) == ("int", True)
+    assert spec.computed_table[-1] == ("genre", "int")
+    assert credit_risk.raw_table == credit_risk.raw
+
+
+def refused(spec: UseCase) -> list[tuple[dict[str, object], str]]:
+    """Changes by which a spec makes no sense, and what is said of them."""
+    feature = Feature(name="snapshot", type="int", meaning="the platform's", example=1)
+    named = RawColumn(name="ID", type="long", meaning="again")
+    return [
         ({"entity_key": "customer"}, "entity_key 'customer' is no raw column; raw columns are loan_id, id,"),
         ({"event_time": None}, "a split by time needs an event_time"),
         ({"row_key": "age_of_loan"}, "row_key 'age_of_loan' is no raw column"),
-    ],
-)
-def test_a_spec_that_contradicts_itself_says_where(
-    credit_risk: UseCase, changes: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ValidationError, match=re.escape(message)):
-        remade(credit_risk, **changes)
+        ({"event_time": "occupation_type"}, "event_time 'occupation_type' is a string; it has to be one of date, time"),
+        ({"entity_key": "loan_amount"}, "entity_key 'loan_amount' is a double; it has to be one of int, long, string"),
+        ({"raw": (*spec.raw, named)}, "raw column declared twice: ID, id"),
+        ({"raw": retyped(spec, "id", arrives_as="status")}, "name in the file declared twice: status"),
+        ({"features": (*spec.features, spec.features[0])}, "feature declared twice: age"),
+        ({"features": (feature,)}, "snapshot: the platform has a column of this name in each row of features"),
+        ({"features": (feature.model_copy(update={"name": "is_latest"}),)}, "is_latest: the platform has a column"),
+        ({"features": (feature.model_copy(update={"name": "loan_date"}),)}, "a model must not see loan_date"),
+        ({"raw": retyped(spec, "status", type="string")}, "label 'status' is a string without classes"),
+        ({"label": NO_COLUMN}, "label 'genre' is no raw column, and no source has it as a constant"),
+        ({"sources": ()}, "sources\n  Tuple should have at least 1 item"),
+        ({"sources": (Source(name="a", label=1),)}, "'status' is a raw column, and source a has a label; keep one"),
+        ({"label": NO_COLUMN, "sources": (Source(name="a", label=2),)}, "source a has the label 2; the classes are 0"),
+        ({"sources": (Source(name="a"), Source(name="a"))}, "source declared twice: a"),
+        ({"sources": (Source(name="a", lacks=("genre",)),)}, "source a lacks 'genre', which is no raw column"),
+        ({"sources": (Source(name="a", lacks=("id",)),)}, "source a cannot lack id: every row needs its keys"),
+        ({"sources": (Source(name="a", lacks=("birthday",)),)}, "source a lacks birthday: declare it nullable"),
+        ({"rules": (Rule(name="r", condition="true"),) * 2}, "rule declared twice: r"),
+    ]
 
 
-def test_a_column_declared_twice_is_refused(credit_risk: UseCase) -> None:
-    doubled = (*credit_risk.raw, RawColumn(name="id", type="long", meaning="again"))
-    with pytest.raises(ValidationError, match="raw column declared twice: id"):
-        remade(credit_risk, raw=doubled)
+def test_a_spec_that_makes_no_sense_says_where(credit_risk: UseCase) -> None:
+    for changes, message in refused(credit_risk):
+        with pytest.raises(ValidationError, match=re.escape(message)):
+            remade(credit_risk, **changes)
 
 
 def test_the_label_cannot_be_a_feature(credit_risk: UseCase) -> None:
