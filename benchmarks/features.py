@@ -77,13 +77,15 @@ def measure(work: Work, stages: tuple[str, ...], runs: int) -> dict[str, float]:
 def default_spark(source: Path) -> tuple[Any, Frames]:
     from pyspark.sql import SparkSession
 
+    from mlops_platform.use_case.find import get_use_case
+    from spark_jobs.features import with_latest
     from use_cases.credit_risk.features import compute
 
     spark = SparkSession.builder.master("local[2]").getOrCreate()
 
     def frames() -> tuple[Any, Any]:
         raw = spark.read.csv(f"file://{source}", header=True, inferSchema=True)
-        return raw, compute(raw, RUN_DATE)
+        return raw, with_latest(compute(raw, RUN_DATE), get_use_case("credit_risk"))
 
     return spark, frames
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession, Window
 from pyspark.sql import functions as F
 
 from mlops_platform.errors import PlatformError
 from mlops_platform.lake.lake import Lake
-from mlops_platform.use_case.spec import HIVE_TYPES
+from mlops_platform.use_case.spec import HIVE_TYPES, LATEST, UseCase
 from spark_jobs import judgement, raw_rows
 from spark_jobs.feature_run import FeatureRun
 from spark_jobs.judgement import Judged
@@ -55,20 +55,21 @@ class Features:
         return judgement.judge_quickly(self._rows, self._use_case)
 
     def of(self, valid: DataFrame) -> DataFrame:
-        """What the use case's transform makes of valid rows, with the columns of its spec.
+        """The features of valid rows, with the columns of the spec: what the transform makes of them, and which row of
+        each entity is its latest.
 
         Raises:
             PlatformError: the transform returns other columns.
         """
         features = self._transform(valid, self._run_date)
         found = [(name, kind.upper()) for name, kind in features.dtypes]
-        expected = [(name, HIVE_TYPES[kind]) for name, kind in self._use_case.feature_table]
+        expected = [(name, HIVE_TYPES[kind]) for name, kind in self._use_case.computed_table]
         if found != expected:
             raise PlatformError(
                 f"compute() of {self._use_case.name} returns {_listed(found)}; its spec says {_listed(expected)}",
                 remedy=f"correct use_cases/{self._use_case.name}/features.py, or the spec",
             )
-        return features
+        return with_latest(features, self._use_case)
 
     def _compute(self, save: Callable[[DataFrame], None], thoroughly: bool) -> Computed:
         judged = self.judge(thoroughly=thoroughly)
@@ -80,6 +81,18 @@ class Features:
             )
         )
         return Computed(**counts.get, rejected=judged.rejected)
+
+
+def with_latest(features: DataFrame, use_case: UseCase) -> DataFrame:
+    """Adds ``is_latest``: 1 in the row of each entity that has the greatest event time, and of those the greatest row
+    key; 0 in the others."""
+    if use_case.row_key == use_case.entity_key:
+        return features.select("*", F.lit(1).alias(LATEST))
+    ordered_by = [F.col(name) for name in (use_case.event_time, use_case.row_key) if name is not None]
+    # over all rows of the entity in whatever order: rows that a transform shuffled by entity, and sorted within it, are
+    # neither shuffled nor sorted once more
+    last = F.max(F.struct(*ordered_by)).over(Window.partitionBy(use_case.entity_key))
+    return features.select("*", (F.struct(*ordered_by) == last).cast("int").alias(LATEST))
 
 
 def _listed(columns: Sequence[tuple[str, str]]) -> str:

@@ -1,7 +1,7 @@
 """How features are computed: ``features.py`` in the folder of each use case.
 
 Each has ``compute(raw: DataFrame, run_date: date) -> DataFrame``, a pure function. It takes valid raw rows, typed as
-the spec says, and returns the columns of ``UseCase.feature_table``, one row per raw row.
+the spec says (``UseCase.raw_table``), and returns the columns of ``UseCase.computed_table``, one row per raw row.
 """
 
 import datetime as dt

@@ -17,7 +17,7 @@ from mlops_platform.errors import SnapshotError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow
-from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.spec import LATEST, UseCase
 
 _ROWS_PER_RUN = 65_536
 _ROWS_PER_BUCKET = 500_000
@@ -48,7 +48,7 @@ class WrittenFeatures:
         for rows in self._by_key(self._use_case.row_key, scratch):
             repeated += len(rows) - pc.count_distinct(rows.column(self._use_case.row_key)).as_py()
         for rows in self._by_key(self._use_case.entity_key, scratch):
-            latest = rows.group_by(self._use_case.entity_key).aggregate([("is_latest", "sum")]).column("is_latest_sum")
+            latest = rows.group_by(self._use_case.entity_key).aggregate([(LATEST, "sum")]).column(f"{LATEST}_sum")
             entities += len(latest)
             unclear += len(latest) - (pc.sum(pc.equal(latest, 1)).as_py() or 0)
         return Keys(repeated, entities, unclear)
@@ -87,7 +87,7 @@ class WrittenFeatures:
     def _by_key(self, key: str, scratch: Path) -> Iterator[pa.Table]:
         """The key's column and ``is_latest`` of all rows, as tables that have no key in common."""
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in self._use_case.feature_table])
-        columns = list(dict.fromkeys([key, "is_latest"]))
+        columns = list(dict.fromkeys([key, LATEST]))
         schema = pa.schema([schema.field(name) for name in columns])
         buckets = 1 + sum(file.metadata.num_rows for file in self._files()) // _ROWS_PER_BUCKET
         paths = [scratch / f"{key}-{number}.arrow" for number in range(buckets)]
@@ -121,9 +121,9 @@ class WrittenFeatures:
         dates = [self._use_case.event_time] if self._use_case.event_time else []
         columns = list(dict.fromkeys([key, *dates, *self._use_case.feature_names]))
         for batch in itertools.chain.from_iterable(
-            file.iter_batches(_ROWS_PER_RUN, columns=[*columns, "is_latest"]) for file in self._files()
+            file.iter_batches(_ROWS_PER_RUN, columns=[*columns, LATEST]) for file in self._files()
         ):
-            latest = batch.filter(pc.equal(batch.column("is_latest"), 1)).select(columns)
+            latest = batch.filter(pc.equal(batch.column(LATEST), 1)).select(columns)
             yield latest.set_column(columns.index(key), key, pc.cast(latest.column(key), pa.string()))
 
     def _rows_of(self, run: Path) -> Iterator[FeatureRow]:
@@ -147,7 +147,7 @@ class WrittenFeatures:
     def _unfit(self, what: str) -> SnapshotError:
         return SnapshotError(
             f"what was computed for {self._use_case.name} {what}",
-            remedy=f"correct use_cases/{self._use_case.name}/features.py",
+            remedy=f"correct use_cases/{self._use_case.name}/features.py: one row per raw row, its keys as they are",
         )
 
 

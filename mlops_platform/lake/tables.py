@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
+from mlops_platform.use_case.spec import HIVE_TYPES, LATEST, PARTITION, UseCase
 
 DATABASE = "features"
-PARTITION_COLUMN = "snapshot"
 
 
 def history_table(use_case: UseCase) -> str:
@@ -33,7 +32,7 @@ def create_history_table(use_case: UseCase, location: str) -> str:
     columns = ",\n  ".join(f"`{name}` {HIVE_TYPES[kind]}" for name, kind in use_case.feature_table)
     return (
         f"CREATE EXTERNAL TABLE IF NOT EXISTS {history_table(use_case)} (\n  {columns}\n)\n"
-        f"PARTITIONED BY ({PARTITION_COLUMN} STRING)\nSTORED AS PARQUET\nLOCATION {text_literal(location)}"
+        f"PARTITIONED BY ({PARTITION} STRING)\nSTORED AS PARQUET\nLOCATION {text_literal(location)}"
     )
 
 
@@ -59,7 +58,7 @@ def evolve_history_table(use_case: UseCase, found: Mapping[str, str]) -> list[st
 
 def put_partition(use_case: UseCase, snapshot: str, location: str) -> list[str]:
     """DDL after which the snapshot's partition is there and lies at this location, wherever it was before."""
-    partition = f"PARTITION ({PARTITION_COLUMN} = {text_literal(snapshot)})"
+    partition = f"PARTITION ({PARTITION} = {text_literal(snapshot)})"
     table = history_table(use_case)
     return [
         f"ALTER TABLE {table} ADD IF NOT EXISTS {partition} LOCATION {text_literal(location)}",
@@ -69,7 +68,7 @@ def put_partition(use_case: UseCase, snapshot: str, location: str) -> list[str]:
 
 def drop_partition(use_case: UseCase, snapshot: str) -> str:
     """DDL that forgets a snapshot; the files of an external table stay."""
-    partition = f"PARTITION ({PARTITION_COLUMN} = {text_literal(snapshot)})"
+    partition = f"PARTITION ({PARTITION} = {text_literal(snapshot)})"
     return f"ALTER TABLE {history_table(use_case)} DROP IF EXISTS {partition}"
 
 
@@ -80,10 +79,10 @@ def move_views(use_case: UseCase, snapshot: str) -> list[str]:
     reader in between would find none.
     """
     columns = [f"`{name}`" for name, _ in use_case.feature_table]
-    published = f"FROM {history_table(use_case)} WHERE {PARTITION_COLUMN} = {text_literal(snapshot)}"
-    current = f"SELECT {', '.join([*columns, PARTITION_COLUMN])} {published}"
-    kept = [column for column in columns if column != "`is_latest`"]
-    latest = f"SELECT {', '.join([*kept, PARTITION_COLUMN])} {published} AND is_latest = 1"
+    published = f"FROM {history_table(use_case)} WHERE {PARTITION} = {text_literal(snapshot)}"
+    current = f"SELECT {', '.join([*columns, PARTITION])} {published}"
+    kept = [column for column in columns if column != f"`{LATEST}`"]
+    latest = f"SELECT {', '.join([*kept, PARTITION])} {published} AND {LATEST} = 1"
     statements = []
     for view, query in ((current_view(use_case), current), (latest_view(use_case), latest)):
         statements += [f"CREATE VIEW IF NOT EXISTS {view} AS {query}", f"ALTER VIEW {view} AS {query}"]

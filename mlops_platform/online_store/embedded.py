@@ -53,7 +53,7 @@ def build(path: Path, rows: Iterable[FeatureRow]) -> int:
         if entities != rows_written:
             raise SnapshotError(
                 f"{rows_written} latest rows are of {entities} entities",
-                remedy="let is_latest mark one row of each entity in use_cases/<use_case>/features.py",
+                remedy="let use_cases/<use_case>/features.py return one row per raw row, its keys as they are",
             )
         _write(environment, [(_BACKGROUND_KEY, orjson.dumps([key.decode() for _, key in drawn]))], append=True)
         environment.sync(True)

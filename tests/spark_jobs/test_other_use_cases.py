@@ -59,7 +59,6 @@ def initials(raw: DataFrame, run_date: dt.date) -> DataFrame:
         F.col("Fare").alias("fare"),
         F.left("Name", F.lit(1)).alias("initial"),
         "survived",
-        F.lit(1).alias("is_latest"),
     )
 
 
@@ -126,26 +125,26 @@ def test_a_transform_must_return_the_columns_of_the_spec(
 
     assert str(error.value) == (
         "compute() of passengers returns Ticket STRING, survived INT; its spec says Ticket STRING, fare DOUBLE, "
-        "initial STRING, survived INT, is_latest INT. Remedy: correct use_cases/passengers/features.py, or the spec"
+        "initial STRING, survived INT. Remedy: correct use_cases/passengers/features.py, or the spec"
     )
     assert Snapshots(lake, "passengers").current() is None
 
 
-@pytest.mark.parametrize("latest", [0, None])
 def test_each_entity_must_have_one_latest_row(
-    hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, latest: int | None
+    hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unmarked = F.lit(latest).cast("int").alias("is_latest")
-    monkeypatch.setattr(
-        features, "compute_of", lambda _: lambda raw, day: initials(raw, day).drop("is_latest").select("*", unmarked)
-    )
+    def of_one_key(raw: DataFrame, day: dt.date) -> DataFrame:
+        return initials(raw, day).withColumn("Ticket", F.lit("C 17"))
+
+    monkeypatch.setattr(features, "compute_of", lambda _: of_one_key)
     lake = Lake(tmp_path / "lake")
 
     with pytest.raises(SnapshotError) as error:
         run_job(passengers(lake, "C 17,Allen,7.25,1", "9,Brown,1,0"), lake, 2, lambda _: hive)
 
-    assert error.value.what == (
-        "what was computed for passengers marks none or several rows as the latest of 2 of 2 entities"
+    assert str(error.value) == (
+        "what was computed for passengers marks none or several rows as the latest of 1 of 1 entities. Remedy: correct "
+        "use_cases/passengers/features.py: one row per raw row, its keys as they are"
     )
 
 

@@ -31,16 +31,13 @@ def compute(raw: DataFrame, run_date: dt.date) -> DataFrame:
         F.when(F.col("flag_own_car") == "Y", 1).when(F.col("flag_own_car") == "N", 0).alias("flag_own_car"),
         "status",
     )
-    # both windows share their partitioning and order: the rows are shuffled once and sorted once
     by_customer = Window.partitionBy("id").orderBy(F.col("loan_day").asc_nulls_last())
     # whole days before the loan's own day: loans of one day do not see one another
     earlier_days = by_customer.rangeBetween(Window.unboundedPreceding, -1)
-    all_days = by_customer.rangeBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     seen = loans.select(
         "*",
         F.count("*").over(earlier_days).alias("previous"),
         *(F.sum(name).over(earlier_days).alias(f"previous_{name}") for name in parts("loan_amount")),
-        F.max(F.struct("loan_day", "loan_id")).over(all_days).alias("last"),
     )
     return seen.select(
         "loan_id",
@@ -53,7 +50,6 @@ def compute(raw: DataFrame, run_date: dt.date) -> DataFrame:
         (total("previous_") / F.col("previous")).alias("avg_amount_loans_previous"),
         "flag_own_car",
         "status",
-        (F.col("last.loan_id") == F.col("loan_id")).cast("int").alias("is_latest"),
     )
 
 

@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 def compute(raw: DataFrame, run_date: date) -> DataFrame:
     """One row per throw. ``run_date`` is not needed: a throw is told by the throws before it."""
     of_the_coin = Window.partitionBy("coin").orderBy("thrown_on", "throw_id")
-    newest_first = Window.partitionBy("coin").orderBy(F.desc("thrown_on"), F.desc("throw_id"))
     return raw.select(
         "throw_id",
         "coin",
@@ -17,5 +16,4 @@ def compute(raw: DataFrame, run_date: date) -> DataFrame:
         (F.row_number().over(of_the_coin) - 1).alias("throws_before"),
         "weight",
         "heads",
-        (F.row_number().over(newest_first) == 1).cast("int").alias("is_latest"),
     )

@@ -50,14 +50,14 @@ def test_the_columns_are_those_of_the_spec(spark: SparkSession, credit_risk: Use
     computed = compute(loans(spark, (1, 7, BORN, EMPLOYED, "2019-02-01", 100.0, "Y")), TODAY)
 
     assert [(name, kind.upper()) for name, kind in computed.dtypes] == [
-        (name, HIVE_TYPES[kind]) for name, kind in credit_risk.feature_table
+        (name, HIVE_TYPES[kind]) for name, kind in credit_risk.computed_table
     ]
 
 
 def test_one_loan_only(spark: SparkSession) -> None:
     raw = loans(spark, (1, 7, BORN, EMPLOYED, "2019-02-01", 100.0, "Y"))
 
-    assert everything(raw) == [(1, 7, dt.date(2019, 2, 1), 30, 9, 0, None, 1, 0, 1)]
+    assert everything(raw) == [(1, 7, dt.date(2019, 2, 1), 30, 9, 0, None, 1, 0)]
 
 
 def test_loans_of_the_first_day_do_not_see_one_another(spark: SparkSession) -> None:
@@ -69,15 +69,15 @@ def test_loans_of_the_first_day_do_not_see_one_another(spark: SparkSession) -> N
         (9, 8, BORN, EMPLOYED, "2019-02-03", 700.0, "Y"),
     )
 
-    assert features(raw, "id", "nb_previous_loans", "avg_amount_loans_previous", "is_latest") == [
-        (1, 7, 0, None, 0),
-        (2, 7, 2, 200.0, 1),
-        (3, 7, 0, None, 0),
-        (9, 8, 0, None, 1),
+    assert features(raw, "id", "nb_previous_loans", "avg_amount_loans_previous") == [
+        (1, 7, 0, None),
+        (2, 7, 2, 200.0),
+        (3, 7, 0, None),
+        (9, 8, 0, None),
     ]
 
 
-def test_of_several_loans_on_the_last_day_the_highest_loan_id_is_the_latest(spark: SparkSession) -> None:
+def test_each_of_several_loans_on_the_last_day_has_those_before_it(spark: SparkSession) -> None:
     raw = loans(
         spark,
         (12, 7, BORN, EMPLOYED, "2019-02-01", 100.0, "Y"),
@@ -85,10 +85,10 @@ def test_of_several_loans_on_the_last_day_the_highest_loan_id_is_the_latest(spar
         (11, 7, BORN, EMPLOYED, "2019-03-01", 400.0, "Y"),
     )
 
-    assert features(raw, "nb_previous_loans", "avg_amount_loans_previous", "is_latest") == [
-        (10, 1, 100.0, 0),
-        (11, 1, 100.0, 1),
-        (12, 0, None, 0),
+    assert features(raw, "nb_previous_loans", "avg_amount_loans_previous") == [
+        (10, 1, 100.0),
+        (11, 1, 100.0),
+        (12, 0, None),
     ]
 
 
@@ -232,10 +232,10 @@ def test_neither_order_nor_partitioning_nor_the_day_changes_anything(many: DataF
 
 def test_later_loans_change_no_earlier_row(many: DataFrame) -> None:
     until = dt.date(2020, 3, 1)
-    history = [row[:-1] for row in everything(many) if row[2] < until]
+    history = [row for row in everything(many) if row[2] < until]
 
     assert history
-    assert [row[:-1] for row in everything(many.where(F.col("loan_date") < until))] == history
+    assert everything(many.where(F.col("loan_date") < until)) == history
 
 
 def test_one_shuffle_by_customer_serves_all_windows(many: DataFrame) -> None:
@@ -269,8 +269,6 @@ def test_an_independent_computation_differs_in_no_row(spark: SparkSession, tmp_p
         ), before AS (
             SELECT d.id, d.loan_date, sum(e.n) AS n, sum(e.total) AS total
             FROM days d JOIN days e ON d.id = e.id AND e.loan_date < d.loan_date GROUP BY ALL
-        ), last AS (
-            SELECT id, max((loan_date, loan_id)) AS loan FROM loans GROUP BY id
         )
         SELECT
             l.loan_id, l.id, l.loan_date,
@@ -280,9 +278,8 @@ def test_an_independent_computation_differs_in_no_row(spark: SparkSession, tmp_p
             coalesce(b.n, 0)::INT AS nb_previous_loans,
             b.total::DOUBLE / b.n AS avg_amount_loans_previous,
             CASE l.flag_own_car WHEN 'Y' THEN 1 WHEN 'N' THEN 0 END::INT AS flag_own_car,
-            l.status::INT AS status,
-            (last.loan = (l.loan_date, l.loan_id))::INT AS is_latest
-        FROM loans l LEFT JOIN before b ON l.id = b.id AND l.loan_date = b.loan_date JOIN last ON l.id = last.id
+            l.status::INT AS status
+        FROM loans l LEFT JOIN before b ON l.id = b.id AND l.loan_date = b.loan_date
         """
     )
     found = f"(SELECT * FROM read_parquet('{tmp_path}/features/*.parquet'))"
