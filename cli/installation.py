@@ -4,6 +4,8 @@ Where the services are containers, ``mlops`` is a program of this machine all th
 and asks services through the ports that lead to them. The lake alone is a volume that this machine does not see.
 """
 
+from collections.abc import Mapping
+
 import typer
 
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings, load_settings
@@ -19,14 +21,14 @@ def installation() -> PlatformSettings:
     return load_settings()
 
 
-def with_lake(context: typer.Context, file: str | None = None) -> PlatformSettings:
+def with_lake(context: typer.Context, files: Mapping[str, str] | None = None) -> PlatformSettings:
     """The settings of this installation, for a verb that reads or writes the lake.
 
     Where services are containers this does not return: the command runs in one of them, and ends as it ends there.
 
     Args:
         context: the verb's; its ``obj`` is the command line.
-        file: a file of this machine that the command reads, as it was written.
+        files: what the command reads of this machine: each argument that names a file, and its end that is the path.
 
     Raises:
         PlatformError: a setting has a value that it does not take.
@@ -34,7 +36,7 @@ def with_lake(context: typer.Context, file: str | None = None) -> PlatformSettin
     """
     settings = load_settings()
     if settings.mode == "docker":
-        raise typer.Exit(compose.mlops(PROJECT_ROOT, context.obj, file))
+        raise typer.Exit(compose.mlops(PROJECT_ROOT, context.obj, files or {}))
     return settings
 
 

@@ -51,7 +51,7 @@ class Verb(TyperCommand):
             return args
         names = [param.name for param in self.params if param.param_type_name == "argument"]
         values, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
-        given = [values[name] for name in names if values.get(name) is not None] + extra
+        given = [value for name in names for value in _values(values.get(name))] + extra
         # `mlops predict credit_risk` lacks an id: it does not ask for the id credit_risk
         if len(given) >= len(names) or (given and given[0] in use_case_names()):
             return args
@@ -59,6 +59,11 @@ class Verb(TyperCommand):
 
     def _takes_use_case(self) -> bool:
         return any(one.name == "use_case" and one.param_type_name == "argument" for one in self.params[:1])
+
+
+def _values(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """What an argument was given: nothing, a value, or several where it takes as many as there are."""
+    return (given,) if isinstance(given, str) else given or ()
 
 
 def use_case_names() -> list[str]:

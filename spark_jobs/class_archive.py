@@ -41,10 +41,10 @@ def exercise(folder: Path) -> None:
     )
     configure(session, partitions=2)
     use_case = get_use_case(generators()[0])
-    raw = folder / "raw.csv"
-    get_generator(use_case.name).write_csv(raw, ROWS, seed=1)
+    raw = [folder / f"{source.name}.csv" for source in use_case.sources]
+    get_generator(use_case.name).write_csv(*raw, rows=ROWS, seed=1)
     lake = Lake(folder / "lake")
-    run = FeatureRun(use_case, Datasets(lake, use_case).add(raw), "exercise", dt.date(2021, 1, 1))
+    run = FeatureRun(use_case, Datasets(lake, use_case).add(*raw), "exercise", dt.date(2021, 1, 1))
     run_job(run, lake, 1, lambda _: session)
     session.table(latest_view(use_case)).collect()
     jvm: Any = session._jvm

@@ -20,7 +20,6 @@ from pyspark.sql import SparkSession
 from mlops_platform.errors import PlatformError, SnapshotError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.lake import Lake
-from mlops_platform.lake.raw_file import check_header
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import PlatformSettings, load_settings
 from mlops_platform.use_case.find import get_use_case
@@ -124,7 +123,7 @@ def plan(lake: Lake, use_case: UseCase, given: argparse.Namespace) -> FeatureRun
     datasets = Datasets(lake, use_case)
     dataset = datasets.get(before.dataset_version if before else given.dataset_version)
     # the spec may have changed since the file arrived
-    check_header(dataset.columns, dataset.key, use_case)
+    datasets.check_columns(dataset)
     datasets.verify(dataset)
     return FeatureRun(use_case, dataset, given.run_id, given.run_date)
 

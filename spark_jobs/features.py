@@ -32,9 +32,8 @@ class Features:
 
     def __init__(self, session: SparkSession, lake: Lake, run: FeatureRun) -> None:
         self._use_case = run.use_case
-        # a manifest of before it was looked for does not say: read as one piece, any file is read right
-        multiline = run.dataset.multiline is not False
-        self._rows = raw_rows.read_text(session, lake.uri(run.dataset.key), run.use_case, multiline=multiline)
+        self._rows = raw_rows.read_dataset(session, lake, run.dataset, run.use_case)
+        raw_rows.check_rules(run.use_case, self._rows)
         self._transform = compute_of(run.use_case.name)
         self._run_date = run.run_date
 

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from mlops_platform.use_case.spec import UseCase
 from spark_jobs import raw_rows
-from spark_jobs.raw_rows import Rule
+from spark_jobs.raw_rows import Rejection
 
 REASONS = "reasons"
 _KEY, _CONTENT, _REPEATED, _REJECTED = "_key", "_content", "_repeated", "_rejected"
@@ -41,7 +41,7 @@ class Judged:
 def judge_quickly(rows: DataFrame, use_case: UseCase) -> Judged:
     """Judges each row by itself."""
     rejects = raw_rows.any_of(raw_rows.row_rules(use_case)).alias(_REJECTED)
-    judged = raw_rows.with_values(rows, use_case).select(*map(F.expr, raw_rows.typed(use_case)), rejects)
+    judged = raw_rows.with_values(rows, use_case).select(*raw_rows.values(use_case), rejects)
     valid = _barrier(judged).where(f"NOT {_REJECTED}").drop(_REJECTED)
     return Judged(valid, partial(_bad, rows, use_case))
 
@@ -50,23 +50,23 @@ def judge_thoroughly(rows: DataFrame, use_case: UseCase, compute: Callable[[Data
     """Judges each row by itself, by the other rows of its key, and by the features that come of it."""
     keyed = _keyed(_good(rows, use_case), use_case)
     single = keyed.where(f"NOT {_REPEATED}")
-    broken = compute(single.selectExpr(*raw_rows.typed(use_case))).select(
+    broken = compute(single.select(*raw_rows.values(use_case))).select(
         F.col(use_case.row_key).alias(_KEY), raw_rows.reasons(feature_rules(use_case)).alias(REASONS)
     )
     broken = broken.where(F.size(REASONS) > 0)
 
     def rejected() -> DataFrame:
-        repeated = keyed.where(_REPEATED).select(*use_case.raw_columns, _repeated_reason(use_case))
-        out_of_range = single.join(broken, on=_KEY, how="inner").select(*use_case.raw_columns, REASONS)
+        repeated = keyed.where(_REPEATED).select(*raw_rows.texts(use_case), _repeated_reason(use_case))
+        out_of_range = single.join(broken, on=_KEY, how="inner").select(*raw_rows.texts(use_case), REASONS)
         return _bad(rows, use_case).unionByName(repeated).unionByName(out_of_range)
 
-    valid = single.join(broken, on=_KEY, how="left_anti").selectExpr(*raw_rows.typed(use_case))
+    valid = single.join(broken, on=_KEY, how="left_anti").select(*raw_rows.values(use_case))
     return Judged(valid, rejected)
 
 
-def feature_rules(use_case: UseCase) -> list[Rule]:
+def feature_rules(use_case: UseCase) -> list[Rejection]:
     """What may be wrong with a row of features."""
-    rules: list[Rule] = []
+    rules: list[Rejection] = []
     for feature in use_case.features:
         name = f"`{feature.name}`"
         if not feature.nullable:
@@ -92,17 +92,17 @@ def _good(rows: DataFrame, use_case: UseCase) -> DataFrame:
 def _bad(rows: DataFrame, use_case: UseCase) -> DataFrame:
     rules = raw_rows.row_rules(use_case)
     bad = raw_rows.with_values(rows, use_case).where(raw_rows.any_of(rules))
-    return bad.select(*use_case.raw_columns, raw_rows.reasons(rules).alias(REASONS))
+    return bad.select(*raw_rows.texts(use_case), raw_rows.reasons(rules).alias(REASONS))
 
 
 def _keyed(rows: DataFrame, use_case: UseCase) -> DataFrame:
     """Adds the key as a value, by which 7 and 07 are one key, and whether the row is rejected for having it."""
     # a struct is compared field by field, and an empty field is one of its own; no hash can say as much
-    content = F.struct(*use_case.raw_columns).alias(_CONTENT)
+    content = F.struct(*raw_rows.texts(use_case)).alias(_CONTENT)
     same_key = Window.partitionBy(_KEY)
     differ = F.min(_CONTENT).over(same_key) != F.max(_CONTENT).over(same_key)
     is_copy = F.row_number().over(same_key.orderBy(F.col(_CONTENT).asc())) > 1
-    keyed = rows.select("*", F.expr(raw_rows.row_key(use_case)).alias(_KEY), content)
+    keyed = rows.select("*", F.col(use_case.row_key).alias(_KEY), content)
     return keyed.select("*", (differ | is_copy).alias(_REPEATED)).drop(_CONTENT)
 
 

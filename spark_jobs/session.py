@@ -4,11 +4,12 @@ import math
 
 from pyspark.sql import SparkSession
 
-from mlops_platform.lake.datasets import DatasetManifest
+from mlops_platform.lake.datasets import PARQUET, DatasetManifest
 
 BYTES_PER_PARTITION = 128 * 1024 * 1024
 """Of the raw text. A shuffle partition then takes some 30 MB: it is sorted in memory."""
-GZIP_RATIO = 6
+PACKED_RATIO = 6
+"""How many bytes of text one byte of gzip or Parquet stands for, about."""
 EMPTY_RELATIONS = "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
 
 
@@ -25,11 +26,16 @@ def configure(session: SparkSession, partitions: int) -> None:
     # as many partitions as the data needs, and no fewer than there are cores: nothing is left for Spark to merge
     session.conf.set("spark.sql.shuffle.partitions", max(partitions, cores))
     session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
+    # a time means the same wherever the job runs, and pyarrow reads it as it was written
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     # where no row is left, Spark would cut the plan short, and forget what it counted on the way
     session.conf.set("spark.sql.adaptive.optimizer.excludedRules", EMPTY_RELATIONS)
 
 
 def shuffle_partitions(dataset: DatasetManifest) -> int:
     """Into how many partitions the rows of a dataset are shuffled."""
-    size = dataset.size_bytes * (GZIP_RATIO if dataset.file_name.endswith(".gz") else 1)
+    size = sum(
+        file.size_bytes * (PACKED_RATIO if file.file_name.endswith((".gz", PARQUET)) else 1) for file in dataset.files
+    )
     return max(2, math.ceil(size / BYTES_PER_PARTITION))

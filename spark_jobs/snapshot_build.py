@@ -54,6 +54,7 @@ def build(
     quality = accept(use_case, run.dataset, computed, rejected)
     with watch.step("checks"):
         written.check(quality.rows_valid, keys)
+        duplicates = written.count_duplicates()
     with watch.step("online_store"):
         online_sha256 = _fill_online_store(attempt, written, redis)
     with watch.step("durable"):
@@ -70,6 +71,7 @@ def build(
         inputs=snapshot_inputs(use_case, run.dataset),
         rows=quality.rows_valid,
         entities=keys.entities,
+        duplicates=duplicates,
         features_path=attempt.features,
         online_path=attempt.online,
         online_sha256=online_sha256,

@@ -18,6 +18,7 @@ from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.use_case.spec import LATEST, UseCase
+from spark_jobs.duplicates import count_duplicates
 
 _ROWS_PER_RUN = 65_536
 _ROWS_PER_BUCKET = 500_000
@@ -52,6 +53,14 @@ class WrittenFeatures:
             entities += len(latest)
             unclear += len(latest) - (pc.sum(pc.equal(latest, 1)).as_py() or 0)
         return Keys(repeated, entities, unclear)
+
+    def count_duplicates(self) -> int:
+        """How many rows are equal to another one but for their keys: in event time, features and label."""
+        use_case = self._use_case
+        names = [*([use_case.event_time] if use_case.event_time else []), *use_case.feature_names, use_case.label.name]
+        return count_duplicates(
+            batch for file in self._files() for batch in file.iter_batches(_ROWS_PER_RUN, columns=names)
+        )
 
     def check(self, rows: int, keys: Keys) -> None:
         """Check that the files hold so many rows of the spec's schema, one of each entity the latest.
@@ -106,7 +115,7 @@ class WrittenFeatures:
             path.unlink()
 
     def _runs(self) -> Iterator[pa.Table]:
-        """The latest rows with the entity's id as text, each table sorted by it."""
+        """The latest rows with the entity's id as text and the event's day, each table sorted by the id."""
         gathered: list[pa.RecordBatch] = []
         for batch in self._latest_batches():
             gathered.append(batch)
@@ -124,7 +133,9 @@ class WrittenFeatures:
             file.iter_batches(_ROWS_PER_RUN, columns=[*columns, LATEST]) for file in self._files()
         ):
             latest = batch.filter(pc.equal(batch.column(LATEST), 1)).select(columns)
-            yield latest.set_column(columns.index(key), key, pc.cast(latest.column(key), pa.string()))
+            for name, kind in ((key, pa.string()), *((name, pa.date32()) for name in dates)):
+                latest = latest.set_column(columns.index(name), name, pc.cast(latest.column(name), kind))
+            yield latest
 
     def _rows_of(self, run: Path) -> Iterator[FeatureRow]:
         names = self._use_case.feature_names

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 
@@ -29,7 +28,7 @@ from mlops_platform.pipelines.follow import (
     start_training,
 )
 from mlops_platform.settings import PlatformSettings, load_settings
-from stack.bare.arguments import add_first_data
+from stack.bare.arguments import SourceFile, add_first_data
 from stack.summary import summary
 
 Report = Callable[[str], None]
@@ -47,8 +46,10 @@ def has_champion(settings: PlatformSettings, use_case: str) -> bool:
         return CHAMPION in registry.aliases_of(use_case)
 
 
-def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, Path], report: Report) -> None:
-    """Brings a champion to every use case that was given a file, and to the default one if it has none.
+def run_first_pipelines(
+    settings: PlatformSettings, rows: int, data: dict[str, list[SourceFile]], report: Report
+) -> None:
+    """Brings a champion to every use case that was given files, and to the default one if it has none.
 
     Args:
         rows: how many loans to generate where the default use case has no file.
@@ -58,9 +59,9 @@ def run_first_pipelines(settings: PlatformSettings, rows: int, files: dict[str, 
     """
     default = settings.serving_default_use_case
     missing = [] if has_champion(settings, default) else [default]
-    for use_case in dict.fromkeys([*missing, *files]):
-        if use_case in files:
-            _mlops(settings, "data", "add", use_case, str(files[use_case]))
+    for use_case in dict.fromkeys([*missing, *data]):
+        if use_case in data:
+            _mlops(settings, "data", "add", use_case, *map(str, data[use_case]))
         elif not Lake(settings.lake_root).exists(layout.raw(use_case)):
             _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
         report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")

@@ -22,6 +22,8 @@ def snapshot_inputs(use_case: UseCase, dataset: DatasetManifest) -> str:
     parts = {
         "dataset": dataset.sha256,
         "raw": [column.model_dump(exclude={"meaning"}) for column in use_case.raw],
+        "sources": [source.model_dump() for source in use_case.sources],
+        "rules": [rule.model_dump() for rule in use_case.rules],
         "quarantine_limit": use_case.quarantine_limit,
         "spec": use_case.spec_hash,
         "transform": transform_fingerprint(use_case.name),

@@ -1,4 +1,4 @@
-"""Reading a raw file once, from its first byte to its last, before anything believes in it."""
+"""What a raw file is, and reading a CSV once, from its first byte to its last, before anything believes in it."""
 
 import csv
 import difflib
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from mlops_platform.errors import RawDataError
-from mlops_platform.use_case.spec import UseCase
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters; Spark has none
-_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MAGIC, _PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
 _GZIP_FORMAT = zlib.MAX_WBITS + 16
 _CHUNK = 1 << 18
 _OTHER_DELIMITERS = (";", "\t", "|")
@@ -33,24 +32,33 @@ class Counted(NamedTuple):
 
 def is_gzip(path: Path) -> bool:
     """Whether the content, not the name, is gzip's."""
+    return _begins_with(path, _GZIP_MAGIC)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the content, not the name, is Parquet's."""
+    return _begins_with(path, _PARQUET_MAGIC)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        return file.read(len(magic)) == magic
 
 
-def count_rows(path: Path, name: str, use_case: UseCase) -> Counted:
-    """Counts the rows below the header of a CSV, plain or gzipped, whose header is the use case's, as Spark reads them.
+def count_rows(path: Path, name: str, columns: Sequence[str]) -> Counted:
+    """Counts the rows below the header of a CSV, plain or gzipped, that has these columns, as Spark reads them.
 
     ``name`` is what messages call the file. A byte order mark, CRLF, and line breaks in quotes are accepted.
 
     Raises:
-        RawDataError: the file is empty, not UTF-8, a broken gzip, not a CSV of this use case, or has no row.
+        RawDataError: the file is empty, not UTF-8, a broken gzip, not a CSV of these columns, or has no row.
     """
     try:
         with _as_text(path) as lines:
             first = next(lines, None)
             if first is None:
-                raise RawDataError(f"{name} is empty", remedy=f"give a CSV with the columns {_columns(use_case)}")
-            check_header(next(csv.reader([first])), name, use_case)
+                raise RawDataError(f"{name} is empty", remedy=f"give a CSV with the columns {', '.join(columns)}")
+            check_header(next(csv.reader([first])), name, columns)
             rows = _count_by_lines(lines)
         if rows is not None:
             counted = Counted(rows, multiline=False)
@@ -117,21 +125,20 @@ def _count_records(lines: Iterable[str]) -> int:
     return count - 1
 
 
-def check_header(header: Sequence[str], name: str, use_case: UseCase) -> None:
-    """Compare a header with the raw columns of the spec.
+def check_header(header: Sequence[str], name: str, expected: Sequence[str]) -> None:
+    """Compare a header with the names under which the spec's raw columns arrive.
 
     Raises:
         RawDataError: they differ; says which columns are missing, unexpected, doubled or out of order.
     """
-    expected = use_case.raw_columns
-    if tuple(header) == expected:
+    if tuple(header) == tuple(expected):
         return
     remedy = f"the first line must be {','.join(expected)}"
     if len(header) == 1:
         for delimiter in _OTHER_DELIMITERS:
             if delimiter in header[0]:
                 raise RawDataError(f"{name} is separated by {delimiter!r}, not by commas", remedy=remedy)
-    if header[:1] == [""] and tuple(header[1:]) == expected:
+    if header[:1] == [""] and tuple(header[1:]) == tuple(expected):
         raise RawDataError(
             f"{name} has an unnamed first column, as pandas writes an index",
             remedy="write it with to_csv(..., index=False)",
@@ -213,7 +220,3 @@ def _bad_byte(path: Path, error: UnicodeDecodeError) -> str:
             except UnicodeDecodeError as found:
                 return f"byte 0x{line[found.start]:02x} in line {number}"
     return error.reason
-
-
-def _columns(use_case: UseCase) -> str:
-    return ", ".join(use_case.raw_columns)

@@ -61,8 +61,9 @@ class SnapshotManifest(BaseModel):
     """What a snapshot is, what it was made from, and the keys that its files have in the lake.
 
     ``transform`` is the fingerprint of the features' formulas. ``inputs`` is the digest of all that the rows depend on:
-    two snapshots of the same inputs have the same rows. Both are None, as is the digest of the online store's file, in
-    manifests of before they were there.
+    two snapshots of the same inputs have the same rows. ``duplicates`` counts rows that are equal to another one but
+    for their keys: in event time, features and label. All these are None, as is the digest of the online store's file,
+    in manifests of before they were there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,6 +79,7 @@ class SnapshotManifest(BaseModel):
     inputs: Sha256 | None = None
     rows: int
     entities: int
+    duplicates: int | None = None
     features_path: str
     online_path: str
     online_sha256: Sha256 | None = None

@@ -10,4 +10,6 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "double": pa.float64(),
     "string": pa.string(),
     "date": pa.date32(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
 }

@@ -70,7 +70,7 @@ class HiveStore:
             return {}
         spec = self._use_case
         names = [spec.entity_key, *([spec.event_time] if spec.event_time else []), *spec.feature_names, "snapshot"]
-        columns = ", ".join(f"`{name}`" for name in names)
+        columns = ", ".join(f"CAST(`{name}` AS DATE)" if name == spec.event_time else f"`{name}`" for name in names)
         # names come from the spec, which allows identifiers only; values are bound
         query = f"SELECT {columns} FROM {latest_view(spec)} WHERE `{spec.entity_key}` IN %(keys)s"  # noqa: S608
         rows = (dict(zip(names, row, strict=True)) for row in self._query(query, {"keys": keys}))

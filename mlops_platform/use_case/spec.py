@@ -270,6 +270,14 @@ class UseCase(_Spec):
     def raw_column(self, name: str) -> RawColumn:
         return next(column for column in self.raw if column.name == name)
 
+    def columns_of(self, source: Source) -> tuple[RawColumn, ...]:
+        """The raw columns that the source's file has, in their order."""
+        return tuple(column for column in self.raw if column.name not in source.lacks)
+
+    def arriving_columns(self, source: Source) -> tuple[str, ...]:
+        """The same by their names in the file: the header of a CSV."""
+        return tuple(column.arriving_name for column in self.columns_of(source))
+
     @property
     def label_is_the_sources(self) -> bool:
         """Whether the source of a row says its label, and no raw column does."""

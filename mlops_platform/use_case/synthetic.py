@@ -14,11 +14,11 @@ class Generator(Protocol):
     """What a module of this folder offers. The same rows and seed give the same table and the same bytes."""
 
     def generate(self, rows: int, seed: int) -> "pa.Table":
-        """The raw columns of the use case in their order and with their types; as many rows as asked for."""
+        """The columns of ``UseCase.raw_table`` in their order and with their types; as many rows as asked for."""
         ...
 
-    def write_csv(self, path: Path, rows: int, seed: int) -> None:
-        """The same rows as a CSV file in the source's own notation."""
+    def write_csv(self, *paths: Path, rows: int, seed: int) -> None:
+        """The same rows as CSV files in the sources' own notation: one for each source, in the order of the spec."""
         ...
 
 

@@ -15,11 +15,7 @@ from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
 MODEL_SHA256 = "model_sha256"
 """The digest of the manifest of the model that answered: null in records of before there was this column."""
 
-_HIVE_TYPES: dict[pa.DataType, str] = {
-    **{ARROW_TYPES[kind]: name for kind, name in HIVE_TYPES.items()},
-    pa.timestamp("us", tz="UTC"): "TIMESTAMP",
-    pa.bool_(): "BOOLEAN",
-}
+_HIVE_TYPES: dict[pa.DataType, str] = {ARROW_TYPES[kind]: name for kind, name in HIVE_TYPES.items()}
 _WIDER: dict[frozenset[pa.DataType], pa.DataType] = {
     frozenset([pa.int32(), pa.int64()]): pa.int64(),
     frozenset([pa.int32(), pa.float64()]): pa.float64(),

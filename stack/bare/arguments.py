@@ -5,9 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Iterable  # noqa: UP035 - Python 3.8
+from typing import Iterable, NamedTuple  # noqa: UP035 - Python 3.8
 
 DEFAULT_ROWS = 100_000
+
+
+class SourceFile(NamedTuple):
+    """A file, and the source of the use case that it is of; ``""`` where its place among the files says so."""
+
+    source: str
+    path: Path
+
+    def __str__(self) -> str:
+        """As ``mlops data add`` takes it."""
+        return f"{self.source}:{self.path}" if self.source else str(self.path)
 
 
 def start_parser(program: str) -> argparse.ArgumentParser:
@@ -33,24 +44,25 @@ def start_parser(program: str) -> argparse.ArgumentParser:
 
 
 def add_first_data(parser: argparse.ArgumentParser) -> None:
-    """What the first pipelines run on: ``rows``, and ``data`` as pairs of a use case and a file."""
+    """What the first pipelines run on: ``rows``, and ``data`` as pairs of a use case and its files."""
     parser.add_argument(
         "--rows", type=_positive, default=DEFAULT_ROWS, metavar="N", help=f"loans to generate (default {DEFAULT_ROWS})"
     )
     parser.add_argument(
         "--data",
-        type=named_file,
+        type=named_files,
         action="append",
         default=[],
         metavar="USE_CASE=FILE",
-        help="a CSV to use instead; may be repeated",
+        help="a CSV or Parquet file to use instead; several, as FILE1,FILE2 in the order of the use case's sources or "
+        "as SOURCE:FILE each, where it has several; may be repeated",
     )
 
 
-def first_data(rows: int, data: Iterable[tuple[str, Path]]) -> list[str]:
+def first_data(rows: int, data: Iterable[tuple[str, Iterable[SourceFile]]]) -> list[str]:
     """The arguments that :func:`add_first_data` reads as these."""
-    files = [part for use_case, file in data for part in ("--data", f"{use_case}={file}")]
-    return ["--rows", str(rows), *files]
+    given = [part for use_case, files in data for part in ("--data", f"{use_case}={','.join(map(str, files))}")]
+    return ["--rows", str(rows), *given]
 
 
 def stop_parser(program: str) -> argparse.ArgumentParser:
@@ -80,13 +92,27 @@ def _positive(given: str) -> int:
     return number
 
 
-def named_file(given: str) -> tuple[str, Path]:
-    """A use case and a file of it, out of ``USE_CASE=FILE``.
+def named_files(given: str) -> tuple[str, list[SourceFile]]:
+    """A use case and its files, out of ``USE_CASE=FILE``, ``USE_CASE=FILE1,FILE2`` or ``USE_CASE=SOURCE:FILE,...``.
 
     The scripts work in the project's folder; a relative path is meant as seen from where they were called.
     """
-    use_case, separator, file = given.partition("=")
-    path = Path(os.environ.get("MLOPS_CALLED_FROM", "."), file).resolve()
-    if not (separator and use_case and path.is_file()):
+    use_case, separator, listed = given.partition("=")
+    whole = _source_file(listed)  # a name may have a comma
+    files = [whole] if whole else [_source_file(one) for one in listed.split(",")]
+    if not (separator and use_case and all(files)):
         raise argparse.ArgumentTypeError(f"{given}: no such file. Remedy: give it as USE_CASE=FILE")
-    return use_case, path
+    return use_case, [file for file in files if file]
+
+
+def _source_file(given: str) -> SourceFile | None:
+    """None where there is no such file."""
+    source, _, named = given.partition(":")
+    for file in (SourceFile("", _seen_from_caller(given)), SourceFile(source, _seen_from_caller(named))):
+        if file.path.is_file():
+            return file
+    return None
+
+
+def _seen_from_caller(path: str) -> Path:
+    return Path(os.environ.get("MLOPS_CALLED_FROM", "."), path).resolve()

@@ -201,8 +201,11 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
         docker("compose", "up", "--detach", "--wait", "--no-build", "--remove-orphans", folder=root, shown=True)
         docker("compose", "run", "--detach", "--rm", "--no-deps", "class-archive", folder=root, seconds=None)
     with contextlib.ExitStack() as copies:
-        files = [(use_case, copies.enter_context(_copied_inside(root, file))) for use_case, file in options.data]
-        return _inside(root, "stack.first_run", *first_data(options.rows, files), passed=(BEGAN_VARIABLE,))
+        data = [
+            (use_case, [file._replace(path=copies.enter_context(_copied_inside(root, file.path))) for file in files])
+            for use_case, files in options.data
+        ]
+        return _inside(root, "stack.first_run", *first_data(options.rows, data), passed=(BEGAN_VARIABLE,))
 
 
 def _make_watch_folder(root: Path) -> None:
@@ -237,20 +240,26 @@ def _inside(root: Path, module: str, *arguments: str, passed: Iterable[str] = ()
     return status_of(*COMPOSE, "exec", "-T", *variables_given, INSIDE, "python", "-m", module, *arguments, folder=root)
 
 
-def mlops(root: Path, arguments: list[str], file: str | None = None) -> int:
-    """Runs ``mlops`` in a container, and says so. A file of this machine is copied there first: the last argument that
-    reads so.
+def mlops(root: Path, arguments: list[str], files: Mapping[str, str]) -> int:
+    """Runs ``mlops`` in a container, and says so.
+
+    Args:
+        files: what is copied there first: the path of a file of this machine by the argument that ends with it. It is
+            the last argument that reads so.
 
     Raises:
         Refused: there is no such file, or it could not be copied.
     """
-    if file is not None:
+    for file in files.values():
         if not Path(file).is_file():
             raise Refused(f"{file}: no such file", remedy="name a file of this machine")
-        at = len(arguments) - 1 - arguments[::-1].index(file)
-        with _copied_inside(root, Path(file)) as copy:
-            return _inside_saying_so(root, [*arguments[:at], str(copy), *arguments[at + 1 :]])
-    return _inside_saying_so(root, arguments)
+    inside = list(arguments)
+    with contextlib.ExitStack() as copies:
+        for argument, file in files.items():
+            at = len(arguments) - 1 - arguments[::-1].index(argument)
+            copy = copies.enter_context(_copied_inside(root, Path(file)))
+            inside[at] = f"{argument[: len(argument) - len(file)]}{copy}"
+        return _inside_saying_so(root, inside)
 
 
 def _inside_saying_so(root: Path, arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from cli.main import app
+from cli.verb import use_case_names
 from stack.bare.compose import COMPOSE
 from tests.cli.conftest import Mlops, Outcome
 from tests.scripted_server import ScriptedServer
@@ -142,7 +143,7 @@ def test_a_page_is_opened_and_its_login_is_told_without_the_secret(
             ("data", "list", "credit_rsk"),
             3,
             "there is no use case 'credit_rsk'",
-            "did you mean 'credit_risk'? the use cases are credit_risk",
+            f"did you mean 'credit_risk'? the use cases are {', '.join(use_case_names())}",
         ),
         (
             ("snapshots", "rollback", "credit_risk"),
@@ -319,6 +320,19 @@ def test_a_file_is_taken_along_and_nothing_else_of_its_name(
     again = copied["arguments"][-2]
     assert again != folder
     assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", f"{again}/credit_risk", "--json"]
+
+
+def test_files_by_source_are_taken_along_each(
+    mlops: Mlops, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.csv", "two.csv"):
+        Path(name).write_text(name, encoding="utf-8")
+    assert mlops("data", "add", "credit_risk", "data:one.csv", "two.csv").code == 0
+    first, second, added, *removed = engine.calls()
+    assert [first["copied"], second["copied"], len(removed)] == ["one.csv", "two.csv", 2]
+    copies = ["/".join(copied["arguments"][-2:]) for copied in (first, second)]
+    assert added["arguments"] == [*INSIDE, "data", "add", "credit_risk", f"data:{copies[0]}", copies[1]]
 
 
 def test_a_file_that_is_not_there_needs_no_container(mlops: Mlops, engine: Engine) -> None:

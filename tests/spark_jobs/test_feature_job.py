@@ -104,9 +104,10 @@ def quarantined(root: Path, manifest: SnapshotManifest) -> list[dict[str, Any]]:
 
 
 def change_manifest(lake: Lake, **changes: object) -> None:
-    """Change the manifest of the first dataset."""
+    """Change what the manifest of the first dataset says of its file."""
     key = "raw/credit_risk/version=1/manifest.json"
-    lake.put(key, json.dumps(json.loads(lake.read(key)) | changes).encode())
+    manifest = json.loads(lake.read(key))
+    lake.put(key, json.dumps(manifest | {"files": [manifest["files"][0] | changes]}).encode())
 
 
 def test_a_run_publishes_hive_and_the_online_store(
@@ -335,13 +336,19 @@ def test_a_line_break_in_quotes_is_part_of_its_row(run: RunJob, snapshots: Snaps
     assert published(snapshots).quality.rows_read == published(snapshots).rows == 4
 
 
-def test_a_dataset_from_before_line_breaks_were_looked_for_is_read_right(
+def test_a_dataset_from_before_sources_and_line_breaks_were_looked_for_is_read_right(
     run: RunJob, lake: Lake, snapshots: Snapshots, write_loans: WriteLoans, credit_risk: UseCase
 ) -> None:
     file = write_loans({"loan_id": 1, "occupation_type": "Core\nstaff"}, {"loan_id": 2})
-    Datasets(lake, credit_risk).add(file)
-    change_manifest(lake, multiline=None)
+    added = Datasets(lake, credit_risk).add(file)
+    of_old = {name: added.model_dump(mode="json")[name] for name in ("use_case", "version", "arrived_at", "sha256")}
+    of_old |= {"file_name": "data.csv", "size_bytes": file.stat().st_size, "rows": 2, "source": "loans.csv"}
+    of_old |= {"columns": credit_risk.raw_columns}
+    lake.put("raw/credit_risk/version=1/manifest.json", json.dumps(of_old).encode())
 
+    read = Datasets(lake, credit_risk).get(1)
+    assert read.model_dump(exclude={"files"}) == added.model_dump(exclude={"files"})
+    assert read.files == (added.files[0].model_copy(update={"multiline": None}),)
     assert run() == ""
     assert published(snapshots).rows == 2
 
@@ -465,7 +472,9 @@ def test_a_file_damaged_in_the_lake_fails_with_one_message(
 ) -> None:
     run(write_loans(*THREE_LOANS))
     before, current = table(hive, "credit_risk"), snapshots.current()
-    damaged = Datasets(snapshots.lake, credit_risk).add(write_loans(*THREE_LOANS, {"loan_id": 4}, name="more.csv")).key
+    damaged = (
+        Datasets(snapshots.lake, credit_risk).add(write_loans(*THREE_LOANS, {"loan_id": 4}, name="more.csv")).keys[0]
+    )
 
     for damage in (_shortened, _changed, _emptied, _removed, _made_a_directory):
         damage(root / damaged)

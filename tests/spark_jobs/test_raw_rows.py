@@ -31,7 +31,8 @@ def test_rows_are_counted_as_spark_reads_them(spark: SparkSession, tmp_path: Pat
     for name, content in files.items():
         path = tmp_path / (f"{name}.csv.gz" if "packed" in name else f"{name}.csv")
         path.write_bytes(content)
-        counted[name] = count_rows(path, name, USE_CASE)
-        read[name] = read_text(spark, path.as_uri(), USE_CASE, multiline=counted[name].multiline).count()
+        counted[name] = count_rows(path, name, USE_CASE.raw_columns)
+        multiline = counted[name].multiline
+        read[name] = read_text(spark, path.as_uri(), USE_CASE, USE_CASE.sources[0], multiline=multiline).count()
     assert {name: one.rows for name, one in counted.items()} == read
     assert [one.multiline for one in counted.values()] == [False, False, True, True, True]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from mlops_platform.services import java
-from stack.bare.arguments import first_data, start_parser
+from stack.bare.arguments import SourceFile, first_data, named_files, start_parser
 from stack.bare.installation import UnderWay, lock, variables
 from tests.stack.scripts import run
 
@@ -189,9 +189,30 @@ def test_what_start_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "b.csv").touch()
     monkeypatch.setenv("MLOPS_CALLED_FROM", str(tmp_path))  # a file is meant from where the script was called
     options = start_parser("./start.sh").parse_args(["--rows", "777715", "--data", "a=b.csv"])
-    files = [("a", tmp_path / "b.csv")]
-    assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, files, None)
+    data = [("a", [SourceFile("", tmp_path / "b.csv")])]
+    assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, data, None)
     assert first_data(options.rows, options.data) == ["--rows", "777715", "--data", f"a={tmp_path}/b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("given", "files"),
+    [
+        ("b.csv,c.csv", [("", "b.csv"), ("", "c.csv")]),
+        ("rest:c.csv,these:b.csv", [("rest", "c.csv"), ("these", "b.csv")]),
+        ("b,c.csv", [("", "b,c.csv")]),
+        ("rest:b,c.csv", [("rest", "b,c.csv")]),
+        ("odd:name.csv", [("", "odd:name.csv")]),
+    ],
+)
+def test_files_of_several_sources_are_told_apart_once_and_again_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, files: list[tuple[str, str]]
+) -> None:
+    for name in ("b.csv", "c.csv", "b,c.csv", "odd:name.csv"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("MLOPS_CALLED_FROM", str(tmp_path))
+    data = named_files(f"songs={given}")
+    assert data == ("songs", [(source, tmp_path / name) for source, name in files])
+    assert named_files(first_data(1, [data])[-1]) == data
 
 
 @pytest.mark.parametrize("option", ["--workers", "--rows"])
@@ -202,7 +223,7 @@ def test_what_start_does_not_take(option: str, number: str, capsys: pytest.Captu
     assert f"argument {option}: '{number}' is no whole number from 1 on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("given", ["a=gone.csv", "gone.csv", "="])
+@pytest.mark.parametrize("given", ["a=gone.csv", "gone.csv", "=", "a=LICENSE,gone.csv", "a="])
 def test_a_file_that_is_missing_is_named_before_anything_is_done(checkout: Path, given: str) -> None:
     done = run(checkout, "./restart.sh", "--data", given)
     assert done.returncode == 2

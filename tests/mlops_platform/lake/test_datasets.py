@@ -37,8 +37,13 @@ def test_a_file_becomes_a_numbered_version_with_its_manifest(
 ) -> None:
     arrived.write_text(header + ROW)
     first = datasets.add(arrived)
-    assert (first.version, first.rows, first.source, first.file_name) == (1, 1, "loans.csv", "data.csv")
-    assert (tmp_path / "lake" / first.key).read_bytes() == arrived.read_bytes()
+    assert (first.version, first.rows, first.source, first.keys) == (
+        1,
+        1,
+        "loans.csv",
+        ("raw/credit_risk/version=1/data.csv",),
+    )
+    assert (tmp_path / "lake" / first.keys[0]).read_bytes() == arrived.read_bytes()
     arrived.write_text(header + ROW * 3)
     assert datasets.add(arrived).version == 2
     assert [one.version for one in datasets.list()] == [1, 2]
@@ -65,13 +70,13 @@ def test_a_byte_order_mark_and_crlf_are_accepted(
 def test_gzip_is_told_by_its_content(datasets: Datasets, arrived: Path, header: str) -> None:
     arrived.write_bytes(gzip.compress((header + ROW * 4).encode()))
     manifest = datasets.add(arrived)
-    assert (manifest.file_name, manifest.rows) == ("data.csv.gz", 4)
+    assert (manifest.files[0].file_name, manifest.rows) == ("data.csv.gz", 4)
 
 
 def test_a_newline_in_quotes_is_no_new_row(datasets: Datasets, arrived: Path, header: str) -> None:
     arrived.write_text(header + ROW.replace("Working", '"Wor\nking"'))
     manifest = datasets.add(arrived)
-    assert (manifest.rows, manifest.multiline) == (1, True)
+    assert (manifest.rows, manifest.files[0].multiline) == (1, True)
 
 
 def test_gzip_of_several_members_is_read_to_its_end(datasets: Datasets, arrived: Path, header: str) -> None:
@@ -97,7 +102,7 @@ def test_a_field_is_taken_alike_whether_or_not_another_holds_a_line_break(
 def test_other_marks_in_a_field_break_no_line(datasets: Datasets, arrived: Path, header: str, field: str) -> None:
     arrived.write_text(header + ROW.replace("Working", field) + ROW, encoding="utf-8")
     manifest = datasets.add(arrived)
-    assert (manifest.rows, manifest.multiline) == (2, False)
+    assert (manifest.rows, manifest.files[0].multiline) == (2, False)
 
 
 def test_blank_lines_are_no_rows(datasets: Datasets, arrived: Path, header: str) -> None:
@@ -194,17 +199,17 @@ def test_a_bad_file_is_refused_with_one_message_and_nothing_is_stored(
 def test_a_directory_and_a_missing_file_are_named(datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(RawDataError) as caught:
         datasets.add(tmp_path)
-    assert str(caught.value) == f"{tmp_path} is a directory. Remedy: name one CSV file"
+    assert str(caught.value) == f"{tmp_path} is a directory. Remedy: name a CSV or Parquet file"
     with pytest.raises(RawDataError) as caught:
         datasets.add(tmp_path / "none.csv")
-    assert str(caught.value) == f"{tmp_path / 'none.csv'} does not exist. Remedy: name one CSV file"
+    assert str(caught.value) == f"{tmp_path / 'none.csv'} does not exist. Remedy: name a CSV or Parquet file"
 
 
 def test_a_pipe_is_not_waited_for(datasets: Datasets, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RawDataError) as caught:
         datasets.add(tmp_path / "pipe")
-    assert str(caught.value) == f"{tmp_path / 'pipe'} is no regular file. Remedy: name one CSV file"
+    assert str(caught.value) == f"{tmp_path / 'pipe'} is no regular file. Remedy: name a CSV or Parquet file"
 
 
 def test_without_room_nothing_is_stored_and_the_reason_is_said(datasets: Datasets, arrived: Path, header: str) -> None:
@@ -239,7 +244,7 @@ def test_bytes_that_changed_after_arrival_are_found(
     arrived.write_text(header + ROW)
     manifest = datasets.add(arrived)
     datasets.verify(manifest)
-    (tmp_path / "lake" / manifest.key).write_text(header + ROW.replace("427500.0", "1.0"))
+    (tmp_path / "lake" / manifest.keys[0]).write_text(header + ROW.replace("427500.0", "1.0"))
     with pytest.raises(RawDataError, match="was changed after it arrived"):
         datasets.verify(manifest)
 
@@ -282,7 +287,7 @@ def test_a_damaged_version_is_mended_by_adding_the_file_again(
 ) -> None:
     arrived.write_text(header + ROW)
     first = datasets.add(arrived)
-    (tmp_path / "lake" / first.key).write_text("damaged")
+    (tmp_path / "lake" / first.keys[0]).write_text("damaged")
     second = datasets.add(arrived)
     assert (second.version, second.sha256) == (2, first.sha256)
     datasets.verify(second)

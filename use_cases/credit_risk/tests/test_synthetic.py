@@ -9,7 +9,7 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.lake.datasets import Datasets
 from mlops_platform.lake.lake import Lake
 from mlops_platform.use_case.spec import UseCase
-from mlops_platform.use_case.synthetic import get_generator
+from mlops_platform.use_case.synthetic import generators, get_generator
 
 FULL_SIZE = 777_715
 
@@ -71,7 +71,7 @@ def test_a_customer_is_the_same_in_each_loan(loans: pyarrow.Table) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_a_dataset(tmp_path: Path, credit_risk: UseCase) -> None:
     generator = get_generator("credit_risk")
     for name, seed in (("a.csv", 7), ("b.csv", 7), ("c.csv", 8)):
-        generator.write_csv(tmp_path / name, 2_000, seed)
+        generator.write_csv(tmp_path / name, rows=2_000, seed=seed)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert (tmp_path / "a.csv").read_bytes() != (tmp_path / "c.csv").read_bytes()
     datasets = Datasets(Lake(tmp_path / "lake"), credit_risk)
@@ -83,6 +83,6 @@ def test_a_use_case_without_a_generator_names_those_that_have_one() -> None:
     with pytest.raises(PlatformError) as caught:
         get_generator("credit_rsk")
     assert str(caught.value) == (
-        "there is no generator of raw data for 'credit_rsk'; there is one for credit_risk. "
+        f"there is no generator of raw data for 'credit_rsk'; there is one for {', '.join(generators())}. "
         "Remedy: bring a file: ./start.sh --data credit_rsk=FILE"
     )
