@@ -1,12 +1,13 @@
 """One named snapshot as the arrays that scikit-learn takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from mlops_platform.errors import SnapshotError
@@ -19,23 +20,33 @@ DataFrame with float64 and string columns. A null number is NaN, a null string i
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of a snapshot, ordered by row key. Grain: one raw row; arrays have one value per row.
+    """Rows of a snapshot that have a label, ordered by row key. Grain: one raw row; arrays have one value per row.
 
-    Keys and event days are there to split by; they are no part of ``inputs``.
+    Keys and event days are there to split by; they are no part of ``inputs``. ``unlabelled`` is how many rows of the
+    snapshot were left out because nothing says their label. ``alike`` has a number for each row, the same one for rows
+    of the same features; None where rows are not drawn at random, and nobody asks.
     """
 
     inputs: Inputs
     label: np.ndarray
     entity: np.ndarray
     event_day: np.ndarray | None
+    unlabelled: int = 0
+    alike: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def rows(self, positions: np.ndarray) -> "Dataset":
         """The rows at these positions."""
-        event_day = None if self.event_day is None else self.event_day[positions]
-        return Dataset(select(self.inputs, positions), self.label[positions], self.entity[positions], event_day)
+        return replace(
+            self,
+            inputs=select(self.inputs, positions),
+            label=self.label[positions],
+            entity=self.entity[positions],
+            event_day=None if self.event_day is None else self.event_day[positions],
+            alike=None if self.alike is None else self.alike[positions],
+        )
 
 
 def select(inputs: Inputs, positions: Any) -> Inputs:
@@ -55,12 +66,13 @@ def is_numeric(use_case: UseCase) -> bool:
 
 
 def read(folder: Path, use_case: UseCase) -> Dataset:
-    """The rows of the snapshot whose parquet lies in this folder.
+    """The rows with a label of the snapshot whose parquet lies in this folder.
 
     They are put in the order of their row key, so that it does not matter how the job happened to cut its files.
 
     Raises:
-        SnapshotError: there is no parquet, a column is missing, there are no rows, or a label is not 0 or 1.
+        SnapshotError: there is no parquet, a column is missing, no row has a label, a label is not 0 or 1, or a string
+            has more values than a model may have inputs for.
     """
     keys = [use_case.row_key, use_case.entity_key, *([use_case.event_time] if use_case.event_time else [])]
     wanted = list(dict.fromkeys([*keys, *use_case.feature_names, use_case.label.name]))
@@ -76,16 +88,45 @@ def read(folder: Path, use_case: UseCase) -> Dataset:
         raise SnapshotError(f"the snapshot in {folder} lacks {', '.join(missing)}", remedy=remedy)
     if table.num_rows == 0:
         raise SnapshotError(f"the snapshot in {folder} has no rows", remedy=remedy)
-    table = table.sort_by(use_case.row_key)
+    labelled = table.filter(table.column(use_case.label.name).is_valid())
+    unlabelled = table.num_rows - labelled.num_rows
+    if labelled.num_rows == 0:
+        raise SnapshotError(
+            f"none of the {unlabelled} rows of the snapshot in {folder} has a label", remedy="add rows that have one"
+        )
+    table = labelled.sort_by(use_case.row_key)
+    _check_values(table, use_case)
     label = _numbers(table, use_case.label.name)
     if not np.isin(label, (0.0, 1.0)).all():
         raise SnapshotError(f"{use_case.label.name} in {folder} has values other than 0 and 1", remedy=remedy)
+    inputs = _inputs(table, use_case)
     return Dataset(
-        inputs=_inputs(table, use_case),
+        inputs=inputs,
         label=label.astype(np.int64),
         entity=table.column(use_case.entity_key).to_numpy(),
         event_day=_days(table, use_case.event_time) if use_case.event_time else None,
+        unlabelled=unlabelled,
+        alike=_alike(inputs) if use_case.split.by == "random" else None,
     )
+
+
+def _alike(inputs: Inputs) -> np.ndarray:
+    """Rows of the same features have the same number; nulls are alike."""
+    rows = pd.DataFrame(inputs)
+    numbers: np.ndarray = rows.groupby(list(rows.columns), dropna=False, sort=False).ngroup().to_numpy()
+    return numbers
+
+
+def _check_values(table: pa.Table, use_case: UseCase) -> None:
+    for feature in use_case.features:
+        if feature.type == "string" and not feature.allowed:
+            values = pc.count_distinct(table.column(feature.name)).as_py()
+            if values > feature.most_values:
+                raise SnapshotError(
+                    f"{feature.name} of {use_case.name} has {values} values, {feature.most_values} are tolerated: a "
+                    "model has an input for each",
+                    remedy="map them to fewer in features.py, name those that count in `allowed`, or raise most_values",
+                )
 
 
 def _inputs(table: pa.Table, use_case: UseCase) -> Inputs:

@@ -26,6 +26,7 @@ def render(use_case: UseCase, manifest: ModelManifest, report: Report) -> str:
             f"- parameters: {', '.join(f'{k} = {v}' for k, v in manifest.parameters.items()) or 'defaults'}",
             f"- training: {_rows(report.training_rows, report.training_positives)}",
             f"- holdout: {_rows(report.holdout_rows, report.holdout_positives)}, {_split(use_case)}",
+            *([f"- left out: {report.unlabelled_rows:,} rows without a label"] if report.unlabelled_rows else []),
             "",
             "| input | type | meaning |",
             "|---|---|---|",
@@ -81,5 +82,5 @@ def _rows(rows: int, positives: int) -> str:
 def _split(use_case: UseCase) -> str:
     rule = f"the last {use_case.split.holdout_fraction:.0%} by {use_case.event_time}"
     if use_case.split.by == "random":
-        rule = f"{use_case.split.holdout_fraction:.0%} drawn at random"
+        rule = f"{use_case.split.holdout_fraction:.0%} drawn at random, rows of the same features as one"
     return f"{rule}, no {use_case.entity_key} on both sides" if use_case.split.entities_apart else rule

@@ -22,6 +22,7 @@ class Report(BaseModel):
     training_positives: int
     holdout_rows: int
     holdout_positives: int
+    unlabelled_rows: int = 0
     threshold: float
     holdout: Metrics
     baseline: Metrics
@@ -37,6 +38,7 @@ def measure(fitted: Fitted, model: bytes, use_case: UseCase, training: Dataset, 
         training_positives=int(training.label.sum()),
         holdout_rows=len(holdout),
         holdout_positives=int(holdout.label.sum()),
+        unlabelled_rows=training.unlabelled,
         threshold=fitted.threshold,
         holdout=evaluate(holdout.label, score, fitted.threshold),
         # the majority is all that it knows

@@ -23,6 +23,9 @@ def split(dataset: Dataset, rule: Split, seed: int) -> Sides:
     than ``holdout_fraction`` of the rows. At random, the draw is made within each class (or over entities, where those
     stay apart).
 
+    Duplicates are never on both sides: at random, rows of the same features are drawn as one; by time, a row that was
+    listed twice has the same day both times.
+
     Raises:
         ModelError: a side would have no rows, or rows of one class only.
     """
@@ -51,13 +54,27 @@ def _last_days(dataset: Dataset, rule: Split) -> np.ndarray:
 
 def _drawn(dataset: Dataset, rule: Split, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
+    alike = np.arange(len(dataset)) if dataset.alike is None else dataset.alike
     if rule.entities_apart:
-        entities = np.unique(dataset.entity)
-        return np.isin(dataset.entity, _part(entities, rule, generator))
-    chosen = np.zeros(len(dataset), dtype=bool)
-    for value in (0, 1):
-        chosen[_part(np.flatnonzero(dataset.label == value), rule, generator)] = True
-    return chosen
+        together = _connected(alike, np.unique(dataset.entity, return_inverse=True)[1])
+        return np.isin(together, _part(np.unique(together), rule, generator))
+    # of the rows that are alike the first one stands for all, and its class for theirs
+    _, first = np.unique(alike, return_index=True)
+    chosen = [_part(first[dataset.label[first] == value], rule, generator) for value in (0, 1)]
+    return np.isin(alike, alike[np.concatenate(chosen)])
+
+
+def _connected(*numbers: np.ndarray) -> np.ndarray:
+    """A number for each row, the same for rows that lead to one another by equal numbers in either array."""
+    least = np.arange(len(numbers[0]))
+    while True:
+        before = least
+        for links in numbers:
+            of_link = np.full(links.max() + 1, len(links))
+            np.minimum.at(of_link, links, least)
+            least = of_link[links]
+        if np.array_equal(least, before):
+            return least
 
 
 def _part(values: np.ndarray, rule: Split, generator: np.random.Generator) -> np.ndarray:

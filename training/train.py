@@ -56,6 +56,8 @@ def run(job: TrainingJob, data: Path, output: Path, registrar: Registrar | None)
         sides = split(dataset, job.use_case.split, job.seed)
         training, holdout = dataset.rows(sides.training), dataset.rows(sides.holdout)
         log.info("snapshot %s: %d rows to learn from, %d to judge by", job.snapshot, len(training), len(holdout))
+        if dataset.unlabelled:
+            log.info("  %d rows have no label: they are served, and nothing learns from them", dataset.unlabelled)
         models = [_fitted_before_or_now(job, candidate, training, holdout, output) for candidate in job.candidates]
         opponents = Opponents() if registrar is None else meet(registrar.registry, job, holdout)
         judged = [_judged(job, model, holdout, opponents, registrar) for model in models]

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlops_platform.errors import ModelError
 from mlops_platform.use_case.spec import Split
 from training.dataset import Dataset
-from training.split import split
+from training.split import Sides, split
 
 
 def dataset(days: list[int] | None, labels: list[int], entities: list[int] | None = None) -> Dataset:
@@ -51,6 +53,33 @@ def test_at_random_no_entity_is_on_both_sides() -> None:
     assert set(rows.entity[sides.training]) & set(rows.entity[sides.holdout]) == set()
     assert len(sides.holdout) == 30
     assert len(sides.training) == 70
+
+
+def sides_of(values: np.ndarray, sides: Sides) -> tuple[set[int], set[int]]:
+    return set(values[sides.training]), set(values[sides.holdout])
+
+
+def test_at_random_duplicates_are_never_on_both_sides() -> None:
+    alike = np.array([row // 2 for row in range(100)])  # pairs, of which some have both labels
+    rows = replace(dataset(None, [int(row % 3 == 0) for row in range(100)]), alike=alike)
+    sides = split(rows, Split(by="random", holdout_fraction=0.3), seed=1)
+    training, holdout = sides_of(alike, sides)
+    assert training & holdout == set()
+    assert training | holdout == set(range(50))
+    assert (len(sides.training), len(sides.holdout)) == (70, 30)
+
+
+def test_at_random_neither_duplicates_nor_entities_are_on_both_sides() -> None:
+    alike = np.array([row if row < 90 else row - 90 for row in range(100)])  # ten rows are those of ten other entities
+    rows = replace(
+        dataset(None, [int(row % 3 == 0) for row in range(100)], [row // 5 for row in range(100)]), alike=alike
+    )
+    sides = split(rows, Split(by="random", holdout_fraction=0.3, entities_apart=True), seed=1)
+    for values in (alike, rows.entity):
+        training, holdout = sides_of(values, sides)
+        assert training & holdout == set()
+    assert len(sides.training) + len(sides.holdout) == 100
+    assert 20 <= len(sides.holdout) <= 40
 
 
 @pytest.mark.parametrize(
