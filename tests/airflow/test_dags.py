@@ -7,7 +7,7 @@ import pytest
 
 from tests.airflow.programs import report_of
 
-USE_CASES = ("credit_risk", "toy")
+USE_CASES = ("credit_risk", "song_genre", "titanic", "toy")
 FEATURES_EDGES = [
     ["announce_snapshot", "report_result"],
     ["compare_with_published", "compute_features"],

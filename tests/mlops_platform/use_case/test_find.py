@@ -10,6 +10,7 @@ import pytest
 
 TOY = Path(__file__).parents[2] / "use_cases"
 
+OURS = "usable credit_risk song_genre titanic"
 LIST = """
 from mlops_platform.use_case.find import find_use_cases
 found = find_use_cases()
@@ -33,7 +34,7 @@ def in_process(project_root: Path, program: str, *folders: Path) -> list[str]:
 
 
 def test_a_folder_outside_the_project_brings_its_use_cases(project_root: Path) -> None:
-    assert in_process(project_root, LIST, TOY) == ["usable credit_risk toy"]
+    assert in_process(project_root, LIST, TOY) == [f"{OURS} toy"]
     assert in_process(project_root, IMPORT, TOY) == ["True", str(TOY / "toy" / "features.py")]
 
 
@@ -54,7 +55,7 @@ def test_a_broken_use_case_says_why_and_where_and_leaves_the_others_alone(
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "spec.py").write_text(spec)
     usable, broken = in_process(project_root, LIST, tmp_path, TOY)
-    assert usable == "usable credit_risk toy"
+    assert usable == f"{OURS} toy"
     assert broken.startswith(f"broken wrong {tmp_path}/wrong/spec.py")
     assert reason in broken
 
@@ -62,17 +63,17 @@ def test_a_broken_use_case_says_why_and_where_and_leaves_the_others_alone(
 def test_two_folders_of_one_name_are_refused_not_chosen_from(project_root: Path, tmp_path: Path) -> None:
     shutil.copytree(TOY / "toy", tmp_path / "toy")
     usable, broken = in_process(project_root, LIST, TOY, tmp_path)
-    assert usable == "usable credit_risk"
+    assert usable == OURS
     assert f"two folders are called toy: {TOY / 'toy'}, {tmp_path / 'toy'}" in broken
 
 
 def test_a_folder_that_is_named_twice_or_is_the_projects_own_counts_once(project_root: Path) -> None:
-    assert in_process(project_root, LIST, TOY, TOY, project_root / "use_cases") == ["usable credit_risk toy"]
+    assert in_process(project_root, LIST, TOY, TOY, project_root / "use_cases") == [f"{OURS} toy"]
 
 
 def test_a_folder_that_is_not_there_is_said(project_root: Path, tmp_path: Path) -> None:
     usable, broken = in_process(project_root, LIST, tmp_path / "nowhere")
-    assert usable == "usable credit_risk"
+    assert usable == OURS
     assert broken.startswith(f"broken nowhere MLOPS_USE_CASES names {tmp_path}/nowhere, which is no folder")
 
 

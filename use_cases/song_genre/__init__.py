@@ -1,0 +1,1 @@
+"""Song genre: given a song's audio features, is it reggaeton?"""

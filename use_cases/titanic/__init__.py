@@ -1,0 +1,1 @@
+"""Titanic: given a passenger, did they survive?"""
