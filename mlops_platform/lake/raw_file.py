@@ -143,10 +143,11 @@ def check_header(header: Sequence[str], name: str, expected: Sequence[str]) -> N
             f"{name} has an unnamed first column, as pandas writes an index",
             remedy="write it with to_csv(..., index=False)",
         )
-    raise RawDataError(f"{name} has the wrong columns: {'; '.join(_differences(header, expected))}", remedy=remedy)
+    raise RawDataError(f"{name} has the wrong columns: {'; '.join(differences(header, expected))}", remedy=remedy)
 
 
-def _differences(header: Sequence[str], expected: Sequence[str]) -> Iterator[str]:
+def differences(header: Sequence[str], expected: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a file's columns, each in a few words."""
     unexpected = [column for column in header if column not in expected]
     missing = [column for column in expected if column not in header]
     for column in missing:

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_platform.errors import RawDataError
-from mlops_platform.lake.raw_file import check_header
+from mlops_platform.lake.raw_file import differences
 
+_PANDAS_INDEX = "__index_level_0__"
 _HELD_VALUES = (
     pa.types.is_boolean,
     pa.types.is_integer,
@@ -47,7 +48,13 @@ def count_rows(path: Path, name: str, columns: Sequence[str]) -> int:
 
 def _check_columns(schema: pa.Schema, name: str, columns: Sequence[str]) -> None:
     # they are found by name, whatever their order is
-    check_header(columns if sorted(schema.names) == sorted(columns) else schema.names, name, columns)
+    if sorted(schema.names) != sorted(columns):
+        raise RawDataError(
+            f"{name} has the wrong columns: {'; '.join(differences(schema.names, columns))}",
+            remedy="write it with to_parquet(..., index=False)"
+            if set(schema.names) - set(columns) == {_PANDAS_INDEX}
+            else f"its columns must be {', '.join(map(repr, columns))}",
+        )
     for field in schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if pa.types.is_timestamp(kind) and kind.unit == "ns":

@@ -132,7 +132,17 @@ def test_parquet_is_told_by_its_content_and_its_columns_by_name(datasets: Datase
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"": [1], "ID": [9]}, "{} has the wrong columns: 'Beats per bar' is missing"),
+        (
+            {"": [1], "ID": [9]},
+            "{} has the wrong columns: 'Beats per bar' is missing. Remedy: its columns must be '', 'Beats per bar',",
+        ),
+        (
+            {"": [1], "ID": [9], "Beats per bar": [4], "__index_level_0__": [0]},
+            (
+                "{} has the wrong columns: '__index_level_0__' is not expected. Remedy: write it with to_parquet(..., "
+                "index=False)"
+            ),
+        ),
         (
             {"": [1], "ID": [9], "Beats per bar": [[4]]},
             "{}: the column 'Beats per bar' is of the type list<element: int",
