@@ -9,9 +9,10 @@ from mlops_platform.settings import PlatformSettings
 from stack.chaos import evidence
 from stack.chaos.invariants import missing, representatives
 from stack.chaos.traffic import Answer
-from stack.chaos.waiting import remaining, until
+from stack.chaos.waiting import CALM_WITHIN, remaining, until
 
-IDS_ASKED_FOR = 5
+IDS_ASKED_FOR = 3
+"""Each is computed again for every pair of snapshot and model that answered, which takes seconds."""
 PUBLISHED_WITHIN = 180.0
 """Seconds until every record is in Hive's table: published every 20 s, and a minute later where that failed."""
 
@@ -80,8 +81,17 @@ class Witness:
 
 
 def _replayed(service: PredictionService, request_id: str) -> object:
-    try:
-        answer: object = service.replay(request_id)
-    except PlatformError as error:
-        return str(error)
+    """Asked again while the service says that it cannot tell now."""
+    answer: object = None
+
+    def is_final() -> bool:
+        nonlocal answer
+        try:
+            answer = service.replay(request_id)
+        except PlatformError as error:
+            answer = str(error)
+            return not error.transient
+        return True
+
+    until(is_final, CALM_WITHIN)
     return answer
