@@ -48,7 +48,7 @@ def targets(services: Iterable[str], *, containers: bool) -> tuple[Target, ...]:
     )
     return (
         *(Target(name, (name,), holds_answers=name == SERVING) for name in names),
-        Target("prediction worker", (SERVING,), r"^granian |spawn_main", holds_answers=True),
+        Target("prediction worker", (SERVING,), r"^granian |-m serving( |$)|spawn_main", holds_answers=True),
         Target("log publisher", (SERVING,), r"-m serving\.log\.publish", comes_and_goes=True),
         *(tasks if containers or sys.platform == "linux" else ()),
         Target("Spark driver", (SCHEDULER,), r"SparkSubmit .*feature_job\.py", Work.FEATURES, comes_and_goes=True),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from mlops_platform.clients.airflow import AirflowClient
@@ -401,6 +402,18 @@ def test_a_service_that_is_killed_six_times_in_a_row_comes_back(platform: Runnin
         os.kill(killed, signal.SIGKILL)
     wait_until(lambda: answers_well(f"{platform.settings.serving_url}/readyz"), "it answers", 120)
     wait_until(lambda: service_pid(platform, "serving") not in (killed, None), "it is the new one that answers", 120)
+
+
+def test_a_supervisor_that_is_killed_comes_back_with_all_services(platform: RunningPlatform) -> None:
+    supervisor, serving = Supervisor(platform.settings).pid(), service_pid(platform, "serving")
+    assert serving is not None
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not psutil.pid_exists(supervisor), "it is gone", 10)
+    wait_until(lambda: Supervisor.running(platform.settings), "there is another one", 120)
+    wait_until(lambda: "already running" in platform.command("./start.sh", expect=None), "all services run", 600)
+    assert answers_well(f"{platform.settings.serving_url}/readyz")
+    assert not psutil.pid_exists(serving), "what it left behind is gone"
+    assert len(pids_of(platform, "python -m stack.watcher")) == 1
 
 
 def test_a_run_is_followed_through_a_restart_of_airflows_api(platform: RunningPlatform) -> None:
