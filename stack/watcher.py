@@ -90,6 +90,8 @@ class Watcher:
 
     def round(self, now: dt.datetime) -> None:
         """Look at everything once, mend what has to be, and write the report."""
+        # first of all: where supervisord is gone, whatever is said before this is an error
+        self._repairer.tidy()
         elapsed, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
         report = next_report(self._report, self._seen(), self._table, now, elapsed)
         repaired = {}
@@ -97,7 +99,6 @@ class Watcher:
             if self._repairer.restart(service):
                 repaired[service] = why
                 say(f"{now:%Y-%m-%d %H:%M:%S} {service} is started anew: {why}")
-        self._repairer.tidy()
         self._report = after_repairs(report, repaired)
         write_report(self._settings, self._report)
 
@@ -160,7 +161,8 @@ def main(arguments: list[str]) -> int:
         try:
             watcher.round(dt.datetime.now(dt.UTC))
         except OSError as error:  # a full disk, say: what is seen may still be mended
-            complain(f"error: {error}")
+            with contextlib.suppress(OSError):  # supervisord, which reads it, is gone since the round began
+                complain(f"error: {error}")
         time.sleep(ROUND_SECONDS)
 
 
