@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.results import Figures, table
 from benchmarks.rivals import ENVIRONMENTS
-from mlops_platform.models.scorer import Scorer
+from mlops_platform.models.scorer import CompiledScorer
 from mlops_platform.use_case.find import get_use_case
 from tests.serving.installation import random_inputs
 from training.compiled import awkward_rows, compile_pipeline, describe
@@ -155,7 +155,7 @@ def draw(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def contestants(pipeline: Pipeline, library: ctypes.CDLL | None, *, treelite: bool) -> dict[str, Score]:
     flat = Flattened(pipeline)
     found: dict[str, Score] = {
-        "ONNX Runtime": Scorer(compile_pipeline(pipeline, USE_CASE), describe(USE_CASE)).score,
+        "ONNX Runtime": CompiledScorer(compile_pipeline(pipeline, USE_CASE), describe(USE_CASE)).score,
         "scikit-learn": lambda rows: pipeline.predict_proba(rows)[:, 1],
         "flattened, numpy": in_numpy(flat),
     }

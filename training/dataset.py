@@ -22,13 +22,15 @@ DataFrame with float64 and string columns. A null number is NaN, a null string i
 class Dataset:
     """Rows of a snapshot that have a label, ordered by row key. Grain: one raw row; arrays have one value per row.
 
-    Keys and event days are there to split by; they are no part of ``inputs``. ``unlabelled`` is how many rows of the
-    snapshot were left out because nothing says their label. ``alike`` has a number for each row, the same one for rows
-    of the same features; None where rows are not drawn at random, and nobody asks.
+    A label is a number (float64) or, where there are ``classes``, the position of one of them (int64). Keys and event
+    days are there to split by; they are no part of ``inputs``. ``unlabelled`` is how many rows of the snapshot were
+    left out because nothing says their label. ``alike`` has a number for each row, the same one for rows of the same
+    features; None where rows are not drawn at random, and nobody asks.
     """
 
     inputs: Inputs
     label: np.ndarray
+    classes: tuple[str, ...]
     entity: np.ndarray
     event_day: np.ndarray | None
     unlabelled: int = 0
@@ -71,8 +73,8 @@ def read(folder: Path, use_case: UseCase) -> Dataset:
     They are put in the order of their row key, so that it does not matter how the job happened to cut its files.
 
     Raises:
-        SnapshotError: there is no parquet, a column is missing, no row has a label, a label is not 0 or 1, or a string
-            has more values than a model may have inputs for.
+        SnapshotError: there is no parquet, a column is missing, no row has a label, a label is none of the task's, or a
+            string has more values than a model may have inputs for.
     """
     keys = [use_case.row_key, use_case.entity_key, *([use_case.event_time] if use_case.event_time else [])]
     wanted = list(dict.fromkeys([*keys, *use_case.feature_names, use_case.label.name]))
@@ -96,13 +98,18 @@ def read(folder: Path, use_case: UseCase) -> Dataset:
         )
     table = labelled.sort_by(use_case.row_key)
     _check_values(table, use_case)
-    label = _numbers(table, use_case.label.name)
-    if not np.isin(label, (0.0, 1.0)).all():
-        raise SnapshotError(f"{use_case.label.name} in {folder} has values other than 0 and 1", remedy=remedy)
+    classes = (
+        use_case.label.classes if use_case.task == "multiclass" else ("0", "1") if use_case.task == "binary" else ()
+    )
+    label = _label(table, use_case)
+    if not np.isin(label, np.arange(len(classes))).all() if classes else not np.isfinite(label).all():
+        expected = " and ".join((", ".join(classes[:-1]), classes[-1])) if classes else "finite numbers"
+        raise SnapshotError(f"{use_case.label.name} in {folder} has values other than {expected}", remedy=remedy)
     inputs = _inputs(table, use_case)
     return Dataset(
         inputs=inputs,
-        label=label.astype(np.int64),
+        label=label.astype(np.int64) if classes else label,
+        classes=classes,
         entity=table.column(use_case.entity_key).to_numpy(),
         event_day=_days(table, use_case.event_time) if use_case.event_time else None,
         unlabelled=unlabelled,
@@ -127,6 +134,14 @@ def _check_values(table: pa.Table, use_case: UseCase) -> None:
                     "model has an input for each",
                     remedy="map them to fewer in features.py, name those that count in `allowed`, or raise most_values",
                 )
+
+
+def _label(table: pa.Table, use_case: UseCase) -> np.ndarray:
+    """As numbers; a class as its position, or -1 for one that the spec does not have."""
+    if use_case.task != "multiclass":
+        return _numbers(table, use_case.label.name)
+    position = {name: at for at, name in enumerate(use_case.label.classes)}
+    return np.array([position.get(name, -1) for name in table.column(use_case.label.name).to_pylist()])
 
 
 def _inputs(table: pa.Table, use_case: UseCase) -> Inputs:

@@ -1,4 +1,4 @@
-"""Model families for tables of numbers and strings, derived from a use case's features.
+"""Model families for tables of numbers and strings, derived from a use case's features and task.
 
 Everything a family does to its inputs is inside its pipeline, and the pipeline is made of scikit-learn's own classes
 only: whoever loads it needs none of this package.
@@ -8,9 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -25,17 +30,28 @@ THREADS = 2
 
 
 def tabular_builders(use_case: UseCase) -> dict[str, Builder]:
-    """The families ``logistic_regression`` and ``random_forest`` over the use case's features."""
+    """A linear family (``logistic_regression``, or ``ridge`` of a regression), ``random_forest`` and
+    ``gradient_boosting`` over the use case's features."""
+    threads: Parameters = {"n_jobs": THREADS}
+    if use_case.task == "regression":
+        return {
+            "ridge": _builder(use_case, Ridge, {}, scaled=True),
+            "random_forest": _builder(use_case, RandomForestRegressor, threads),
+            "gradient_boosting": _builder(use_case, GradientBoostingRegressor, {}),
+        }
+    return {
+        "logistic_regression": _builder(use_case, LogisticRegression, {"max_iter": 1000}, scaled=True),
+        "random_forest": _builder(use_case, RandomForestClassifier, threads),
+        "gradient_boosting": _builder(use_case, GradientBoostingClassifier, {}),
+    }
 
-    def logistic_regression(parameters: Parameters, seed: int) -> Pipeline:
-        model = LogisticRegression(**{"max_iter": 1000, "random_state": seed, **parameters})
-        return Pipeline([("inputs", _prepared(use_case, scaled=True)), ("model", model)])
 
-    def random_forest(parameters: Parameters, seed: int) -> Pipeline:
-        model = RandomForestClassifier(**{"n_jobs": THREADS, "random_state": seed, **parameters})
-        return Pipeline([("inputs", _prepared(use_case, scaled=False)), ("model", model)])
+def _builder(use_case: UseCase, model: Callable[..., Any], defaults: Parameters, *, scaled: bool = False) -> Builder:
+    def build(parameters: Parameters, seed: int) -> Pipeline:
+        made = model(**{**defaults, "random_state": seed, **parameters})
+        return Pipeline([("inputs", _prepared(use_case, scaled=scaled)), ("model", made)])
 
-    return {"logistic_regression": logistic_regression, "random_forest": random_forest}
+    return build
 
 
 def _prepared(use_case: UseCase, *, scaled: bool) -> Pipeline | ColumnTransformer:

@@ -1,42 +1,60 @@
-"""Fitting one candidate on the training side, its threshold included."""
+"""Fitting one candidate on the training side, the threshold of a binary task included."""
 
 from dataclasses import dataclass
 
-import numpy as np
 from sklearn.pipeline import Pipeline
 
 from mlops_platform.errors import ModelError
+from mlops_platform.models.reference import score_of
 from mlops_platform.use_case.spec import Candidate
+from mlops_platform.use_case.task import Task
 from training import families
 from training.dataset import Dataset, Inputs
 from training.job import TrainingJob
-from training.metrics import best_threshold
+from training.metrics import Scores, best_threshold
 from training.split import split
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted pipeline, and the probability from which on a row is called positive."""
+    """A fitted pipeline, and where the task is binary the probability from which on a row is called positive."""
 
     pipeline: Pipeline
-    threshold: float
+    task: Task
+    threshold: float | None
 
-    def score(self, inputs: Inputs) -> np.ndarray:
-        """The probability of class 1; shape ``(n,)``."""
-        return _score(self.pipeline, inputs)
+    def scores(self, inputs: Inputs) -> Scores:
+        """What the pipeline says of these rows.
+
+        Raises:
+            ModelError: it cannot take them: a null, say, that the spec has room for and training had none of.
+        """
+        try:
+            score = score_of(self.pipeline, self.task, inputs)
+        except ValueError as error:
+            raise ModelError(
+                f"the fitted pipeline does not take a row that the spec allows: {error}",
+                remedy="have the pipeline impute nulls, or say in the spec that there are none",
+            ) from None
+        return Scores(self.task, score, self.threshold)
 
 
 def fit(job: TrainingJob, candidate: Candidate, training: Dataset) -> Fitted:
-    """Fit the candidate on these rows; its threshold is chosen by fitting it on a part and looking at the rest.
+    """Fit the candidate on these rows; a threshold is chosen by fitting it on a part and looking at the rest.
 
     Raises:
-        ModelError: scikit-learn refuses the candidate's parameters or the rows.
+        ModelError: scikit-learn refuses the candidate's parameters or the rows, or it gives no probabilities.
     """
+    threshold = _threshold(job, candidate, training) if job.use_case.task == "binary" else None
+    return Fitted(_pipeline(job, candidate, training), job.use_case.task, threshold)
+
+
+def _threshold(job: TrainingJob, candidate: Candidate, training: Dataset) -> float:
     # divided by the same rule as the training side and the holdout
     sides = split(training, job.use_case.split, job.seed)
     learnt, validated = training.rows(sides.training), training.rows(sides.holdout)
-    threshold = best_threshold(validated.label, _score(_pipeline(job, candidate, learnt), validated.inputs))
-    return Fitted(_pipeline(job, candidate, training), threshold)
+    score = score_of(_pipeline(job, candidate, learnt), "binary", validated.inputs)
+    return best_threshold(validated.label, score)
 
 
 def _pipeline(job: TrainingJob, candidate: Candidate, rows: Dataset) -> Pipeline:
@@ -45,11 +63,11 @@ def _pipeline(job: TrainingJob, candidate: Candidate, rows: Dataset) -> Pipeline
         pipeline.fit(rows.inputs, rows.label)
     except ValueError as error:  # scikit-learn checks parameters and inputs when it fits
         raise ModelError(f"{candidate.family}: {error}", remedy="correct the candidate's parameters") from None
+    if job.use_case.task != "regression" and not hasattr(pipeline, "predict_proba"):
+        raise ModelError(
+            f"{candidate.family} gives no probabilities, which the task {job.use_case.task} needs",
+            remedy="wrap its model in scikit-learn's CalibratedClassifierCV, which makes them of its scores",
+        )
     # several threads add up a forest's scores in another order each time
     threads = [name for name, value in pipeline.get_params().items() if name.endswith("__n_jobs") and value]
     return pipeline.set_params(**dict.fromkeys(threads, 1))
-
-
-def _score(pipeline: Pipeline, inputs: Inputs) -> np.ndarray:
-    probabilities: np.ndarray = pipeline.predict_proba(inputs)
-    return probabilities[:, 1]

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 
 from mlops_platform.models.verdict import Decision, decision
 from mlops_platform.use_case.spec import QualityGate
-from training.compiled import Parity
 from training.metrics import Metrics, advantage
 from training.opponents import Opponents
 from training.report import Report
-
-LARGEST_DIFFERENCE = 1e-6
-"""How far the compiled model's probabilities may be from scikit-learn's."""
 
 
 @dataclass(frozen=True)
@@ -31,32 +27,19 @@ class CandidateVerdict:
 
 
 def judge(report: Report, rules: QualityGate, opponents: Opponents) -> CandidateVerdict:
-    """Apply every rule of the use case, and the compiled model's parity, which holds for each.
+    """Apply every rule of the use case.
 
     What the candidate may lose, it may lose to the champion and to the best that ever was: to the champion alone, a
     small loss each time would add up to any.
     """
     candidate = report.holdout
     failed = [
-        *_parity_rules(report.parity),
         *_bound_rules(candidate, rules),
         *_gain_rules(candidate, report.baseline, rules),
     ]
     for opponent in opponents.compared:
         failed += _loss_rules(candidate, opponent.metrics, opponent.title, rules)
     return CandidateVerdict(tuple(failed), opponents.incomparable)
-
-
-def _parity_rules(parity: Parity) -> list[str]:
-    failed = []
-    if parity.labels_different:
-        failed.append(f"compiled model: {parity.labels_different} of {parity.rows} labels differ from scikit-learn's")
-    if not parity.largest_difference <= LARGEST_DIFFERENCE:
-        failed.append(
-            f"compiled model: probabilities differ from scikit-learn's by up to {parity.largest_difference:.1e}, "
-            f"at most {LARGEST_DIFFERENCE:.0e} is tolerated"
-        )
-    return failed
 
 
 def _bound_rules(candidate: Metrics, rules: QualityGate) -> list[str]:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import io
-import json
 import logging
 import platform
 import shutil
@@ -25,13 +24,12 @@ from mlops_platform.models.manifest import (
     ModelManifest,
     sha256,
 )
-from mlops_platform.models.scorer import Scorer
 from mlops_platform.use_case.spec import Candidate
 from training import compiled, model_card, plots
-from training.dataset import Dataset, as_matrix
+from training.compiled import Compilation
+from training.dataset import Dataset
 from training.fit import Fitted
 from training.job import TrainingJob
-from training.metrics import Scores
 from training.report import Report
 
 LIBRARIES = ("scikit-learn", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime")
@@ -47,31 +45,27 @@ class CandidateModel:
     manifest: ModelManifest
     report: Report
 
-    def scores(self, rows: Dataset) -> Scores:
-        """What the compiled model says of these rows."""
-        content = model_manifest.read_file(self.folder, self.manifest, COMPILED_FILE)
-        return Scores(Scorer(content, self.manifest.compiled).score(as_matrix(rows.inputs)), self.manifest.threshold)
-
 
 def write(
     job: TrainingJob,
     candidate: Candidate,
     fitted: Fitted,
     *,
-    model: bytes,
+    compilation: Compilation,
     report: Report,
     holdout: Dataset,
     output: Path,
 ) -> CandidateModel:
     """Put the candidate's folder in place in one step, instead of any that lies there."""
-    use_case, manifest = job.use_case, _manifest(job, candidate, fitted.threshold)
+    use_case = job.use_case
+    manifest = _manifest(job, candidate, fitted.threshold, compilation.not_compiled)
     title = f"{use_case.title}, {candidate.family}"
     contents = {
         REFERENCE_FILE: _pickled(fitted.pipeline),
-        COMPILED_FILE: model,
-        METRICS_FILE: (json.dumps(report.model_dump(mode="json"), indent=2) + "\n").encode(),
+        **({} if compilation.content is None else {COMPILED_FILE: compilation.content}),
+        METRICS_FILE: (report.model_dump_json(indent=2, exclude_none=True) + "\n").encode(),
         CARD_FILE: model_card.render(use_case, manifest, report).encode(),
-        **plots.draw_all(title, holdout.label, fitted.score(holdout.inputs), report.holdout),
+        **plots.draw_all(title, holdout, fitted.scores(holdout.inputs), report.holdout),
     }
     manifest = manifest.model_copy(update={"files": {name: sha256(contents[name]) for name in sorted(contents)}})
     folder = output / candidate.family
@@ -90,7 +84,8 @@ def from_earlier_attempt(job: TrainingJob, candidate: Candidate, output: Path) -
     except (ModelError, ValueError) as error:
         log.warning("fitting %s again: %s", candidate.family, error)
         return None
-    wanted = _manifest(job, candidate, manifest.threshold).model_copy(update={"files": manifest.files})
+    wanted = _manifest(job, candidate, manifest.threshold, manifest.not_compiled)
+    wanted = wanted.model_copy(update={"files": manifest.files})
     # as JSON, which is how the manifest was kept
     if manifest.model_dump_json() != wanted.model_dump_json():
         return None
@@ -116,7 +111,9 @@ def copy_model(folder: Path, target: Path) -> None:
         shutil.copyfile(folder / file, target / file)
 
 
-def _manifest(job: TrainingJob, candidate: Candidate, threshold: float) -> ModelManifest:
+def _manifest(
+    job: TrainingJob, candidate: Candidate, threshold: float | None, not_compiled: str | None
+) -> ModelManifest:
     """The manifest but for the digests of the files."""
     return ModelManifest(
         use_case=job.use_case.name,
@@ -126,11 +123,14 @@ def _manifest(job: TrainingJob, candidate: Candidate, threshold: float) -> Model
         spec_hash=job.use_case.spec_hash,
         transform=job.transform,
         features=job.use_case.feature_names,
+        task=job.use_case.task,
         label=job.use_case.label.name,
+        classes=job.use_case.label.classes,
         threshold=threshold,
         seed=job.seed,
         parameters=candidate.parameters,
-        compiled=compiled.describe(job.use_case),
+        compiled=compiled.describe(job.use_case) if not_compiled is None else None,
+        not_compiled=not_compiled,
         libraries=_library_versions(),
         git_sha=job.git_sha,
         files={},

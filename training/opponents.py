@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mlops_platform.errors import ModelError
-from mlops_platform.models import manifest as model_manifest
-from mlops_platform.models.manifest import COMPILED_FILE
+from mlops_platform.models.manifest import ModelManifest
 from mlops_platform.models.registry import BEST, CHAMPION, MANIFEST_TAG, ModelRegistry, ModelVersion
-from mlops_platform.models.scorer import Scorer
-from mlops_platform.use_case.spec import Metric
+from mlops_platform.models.scorer import load_scorer
+from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.task import Metric
 from training.dataset import Dataset, as_matrix
 from training.job import TrainingJob
 from training.metrics import Metrics, Scores, clearly_better
@@ -83,8 +83,15 @@ def meet(registry: ModelRegistry, job: TrainingJob, holdout: Dataset) -> Opponen
 def _scores(registry: ModelRegistry, job: TrainingJob, version: ModelVersion, holdout: Dataset) -> Scores:
     with tempfile.TemporaryDirectory() as folder:
         manifest = registry.download_model(version, job.use_case, Path(folder))
-        model = model_manifest.read_file(Path(folder), manifest, COMPILED_FILE)
-    # what is not known of models and snapshots of before is not compared
-    if None not in (manifest.transform, job.transform) and manifest.transform != job.transform:
-        raise ModelError("it was trained on features of other formulas", remedy="approve the candidate, or reject it")
-    return Scores(Scorer(model, manifest.compiled).score(as_matrix(holdout.inputs)), manifest.threshold)
+        # what is not known of models and snapshots of before is not compared
+        if None not in (manifest.transform, job.transform) and manifest.transform != job.transform:
+            raise ModelError(
+                "it was trained on features of other formulas", remedy="approve the candidate, or reject it"
+            )
+        return model_scores(Path(folder), manifest, job.use_case, holdout)
+
+
+def model_scores(folder: Path, manifest: ModelManifest, use_case: UseCase, rows: Dataset) -> Scores:
+    """What the model of a folder says of these rows, run as the service runs it."""
+    scorer = load_scorer(folder, manifest, use_case)
+    return Scores(manifest.task, scorer.score(as_matrix(rows.inputs)), manifest.threshold)

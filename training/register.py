@@ -1,7 +1,5 @@
 """MLflow: every candidate is a run with its model folder as artifacts, and a version of the use case's model."""
 
-from typing import get_args
-
 from mlflow import MlflowClient
 from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import Param, Run
@@ -9,7 +7,6 @@ from mlflow.entities import Param, Run
 from mlops_platform.models import manifest as model_manifest
 from mlops_platform.models.registry import MANIFEST_TAG, RUN_TAG, SUPERSEDES_TAG, VERDICT_TAG, ModelRegistry
 from mlops_platform.models.verdict import Decision
-from mlops_platform.use_case.spec import Metric
 from training.model_folder import CandidateModel
 
 MODEL_PATH = "model"
@@ -74,16 +71,16 @@ class Registrar:
         self._client.log_batch(
             run_id,
             metrics=[
-                MlflowMetric(f"{prefix}{metric}", figures.value(metric), run.info.start_time, 0)
+                MlflowMetric(f"{prefix}{metric}", value, run.info.start_time, 0)
                 for prefix, figures in (("", report.holdout), ("baseline_", report.baseline))
-                for metric in get_args(Metric)
+                for metric, value in figures.values().items()
             ],
             params=[
                 Param(key, str(value))
                 for key, value in {
                     **manifest.parameters,
                     "seed": manifest.seed,
-                    "threshold": manifest.threshold,
+                    **({} if manifest.threshold is None else {"threshold": manifest.threshold}),
                     "training_rows": report.training_rows,
                     "holdout_rows": report.holdout_rows,
                 }.items()

@@ -2,56 +2,74 @@
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from mlops_platform.models.scorer import Scorer
-from mlops_platform.use_case.spec import UseCase
-from training import compiled
 from training.compiled import Parity
 from training.dataset import Dataset
 from training.fit import Fitted
-from training.metrics import Metrics, evaluate
+from training.metrics import Metrics, Scores
 
 
 class Report(BaseModel):
-    """Made from the snapshot, the spec and the seed alone: the same ones give the same bytes."""
+    """Made from the snapshot, the spec and the seed alone: the same ones give the same bytes.
+
+    Positives and the threshold are those of a binary task, rows by class those of a multiclass one. ``parity`` is that
+    of the compiled form; None where there is none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     training_rows: int
-    training_positives: int
+    training_positives: int | None = None
+    training_classes: dict[str, int] | None = None
     holdout_rows: int
-    holdout_positives: int
+    holdout_positives: int | None = None
+    holdout_classes: dict[str, int] | None = None
     unlabelled_rows: int = 0
-    threshold: float
+    threshold: float | None = None
     holdout: Metrics
     baseline: Metrics
-    parity: Parity
+    parity: Parity | None = None
 
 
-def measure(fitted: Fitted, model: bytes, use_case: UseCase, training: Dataset, holdout: Dataset) -> Report:
-    """How good a fitted pipeline is on the holdout, beside a dummy, and how far its compiled form is from it."""
-    score = fitted.score(holdout.inputs)
-    dummy = DummyClassifier(strategy="prior").fit(training.inputs, training.label)
+def measure(fitted: Fitted, parity: Parity | None, training: Dataset, holdout: Dataset) -> Report:
+    """How good a fitted pipeline is on the holdout, beside a dummy that looks at no feature."""
     return Report(
         training_rows=len(training),
-        training_positives=int(training.label.sum()),
         holdout_rows=len(holdout),
-        holdout_positives=int(holdout.label.sum()),
         unlabelled_rows=training.unlabelled,
+        **_positives(fitted, training, holdout),
+        **_classes(fitted, training, holdout),
         threshold=fitted.threshold,
-        holdout=evaluate(holdout.label, score, fitted.threshold),
-        # the majority is all that it knows
-        baseline=evaluate(holdout.label, dummy.predict_proba(holdout.inputs)[:, 1], 0.5),
-        parity=_parity(fitted, score, model, use_case, holdout),
+        holdout=fitted.scores(holdout.inputs).evaluate(holdout.label),
+        baseline=_baseline(fitted, training, holdout).evaluate(holdout.label),
+        parity=parity,
     )
 
 
-def _parity(fitted: Fitted, score: np.ndarray, model: bytes, use_case: UseCase, holdout: Dataset) -> Parity:
-    """Over the holdout, and over rows of nulls and extremes."""
-    scorer = Scorer(model, compiled.describe(use_case))
-    awkward = compiled.awkward_rows(holdout.inputs, use_case)
-    return compiled.worst(
-        compiled.compare(expected, scorer, rows, fitted.threshold)
-        for expected, rows in ((score, holdout.inputs), (fitted.score(awkward), awkward))
-    )
+def _positives(fitted: Fitted, training: Dataset, holdout: Dataset) -> dict[str, int]:
+    if fitted.task != "binary":
+        return {}
+    return {"training_positives": int(training.label.sum()), "holdout_positives": int(holdout.label.sum())}
+
+
+def _classes(fitted: Fitted, training: Dataset, holdout: Dataset) -> dict[str, dict[str, int]]:
+    if fitted.task != "multiclass":
+        return {}
+    sides = {"training_classes": training, "holdout_classes": holdout}
+    return {
+        name: dict(zip(side.classes, np.bincount(side.label, minlength=len(side.classes)).tolist(), strict=True))
+        for name, side in sides.items()
+    }
+
+
+def _baseline(fitted: Fitted, training: Dataset, holdout: Dataset) -> Scores:
+    """Each row gets the training part's shares of the classes, or its mean."""
+    if fitted.task == "regression":
+        mean = DummyRegressor(strategy="mean").fit(training.inputs, training.label)
+        return Scores(fitted.task, mean.predict(holdout.inputs))
+    shares = DummyClassifier(strategy="prior").fit(training.inputs, training.label).predict_proba(holdout.inputs)
+    if fitted.task == "multiclass":
+        return Scores(fitted.task, shares)
+    # the majority is all that it knows
+    return Scores(fitted.task, shares[:, 1], 0.5)

@@ -1,12 +1,15 @@
 """Which rows a model learns from and which it is judged by. Decided before anything else looks at the data."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlops_platform.errors import ModelError
 from mlops_platform.use_case.spec import Split
 from training.dataset import Dataset
+
+LEAST_ROWS = 2
+"""Of a side: the variance of one row is none."""
 
 
 class Sides(NamedTuple):
@@ -27,17 +30,19 @@ def split(dataset: Dataset, rule: Split, seed: int) -> Sides:
     listed twice has the same day both times.
 
     Raises:
-        ModelError: a side would have no rows, or rows of one class only.
+        ModelError: a side would have fewer than two rows, or a class without any.
     """
     holdout = _last_days(dataset, rule) if rule.by == "time" else _drawn(dataset, rule, seed)
     training = ~holdout
     if rule.by == "time" and rule.entities_apart:
         training &= ~np.isin(dataset.entity, dataset.entity[holdout])
     for side, chosen in (("training part", training), ("holdout", holdout)):
-        positive = int(dataset.label[chosen].sum())
-        if not 0 < positive < chosen.sum():
+        of_class: Any = np.bincount(dataset.label[chosen], minlength=len(dataset.classes)) if dataset.classes else []
+        if chosen.sum() < LEAST_ROWS or 0 in of_class:
+            counts = ", ".join(f"{name}: {rows}" for name, rows in zip(dataset.classes, of_class, strict=True))
             raise ModelError(
-                f"the {side} has {chosen.sum()} rows, {positive} of them positive; both classes are needed",
+                f"the {side} has {chosen.sum()} rows{counts and f' ({counts})'}; "
+                + ("each class is needed" if counts else f"{LEAST_ROWS} are needed"),
                 remedy="give more data, or another split or holdout_fraction in the use case",
             )
     return Sides(np.flatnonzero(training), np.flatnonzero(holdout))
@@ -60,7 +65,8 @@ def _drawn(dataset: Dataset, rule: Split, seed: int) -> np.ndarray:
         return np.isin(together, _part(np.unique(together), rule, generator))
     # of the rows that are alike the first one stands for all, and its class for theirs
     _, first = np.unique(alike, return_index=True)
-    chosen = [_part(first[dataset.label[first] == value], rule, generator) for value in (0, 1)]
+    strata = [first[dataset.label[first] == at] for at in range(len(dataset.classes))] or [first]
+    chosen = [_part(stratum, rule, generator) for stratum in strata]
     return np.isin(alike, alike[np.concatenate(chosen)])
 
 

@@ -18,13 +18,13 @@ from mlops_platform.files import locked, write_text
 from mlops_platform.models.verdict import VERDICT_FILE
 from mlops_platform.use_case.spec import Candidate
 from training import model_folder
-from training.compiled import compile_pipeline
+from training.compiled import compile_if_exact
 from training.dataset import Dataset, read
 from training.fit import fit
 from training.job import TrainingJob
 from training.judge import judge
 from training.model_folder import CandidateModel
-from training.opponents import Opponents, meet
+from training.opponents import Opponents, meet, model_scores
 from training.register import Registrar
 from training.report import measure
 from training.split import split
@@ -46,7 +46,7 @@ def run(job: TrainingJob, data: Path, output: Path, registrar: Registrar | None)
 
     Raises:
         SnapshotError: the data is not a snapshot of the use case.
-        ModelError: it cannot be split as the spec asks, or a candidate cannot be fitted or compiled.
+        ModelError: it cannot be split as the spec asks, or a candidate cannot be fitted.
         RegistryDown: MLflow does not answer.
     """
     # one thread in linear algebra: with more, sums are added up in another order each time
@@ -74,12 +74,16 @@ def _fitted_before_or_now(
         log.info("%s was fitted by an earlier attempt", candidate.family)
         return before
     fitted = fit(job, candidate, training)
-    model = compile_pipeline(fitted.pipeline, job.use_case)
-    report = measure(fitted, model, job.use_case, training, holdout)
+    compilation = compile_if_exact(fitted.pipeline, fitted.scores, job.use_case, holdout.inputs)
+    if compilation.not_compiled is not None:
+        log.warning("%s is served by scikit-learn: %s", candidate.family, compilation.not_compiled)
+    report = measure(fitted, compilation.parity, training, holdout)
     metric = job.use_case.primary_metric
     found, baseline = report.holdout.value(metric), report.baseline.value(metric)
     log.info("%s: %s %.4f (baseline %.4f)", candidate.family, metric, found, baseline)
-    return model_folder.write(job, candidate, fitted, model=model, report=report, holdout=holdout, output=output)
+    return model_folder.write(
+        job, candidate, fitted, compilation=compilation, report=report, holdout=holdout, output=output
+    )
 
 
 def _judged(
@@ -88,6 +92,7 @@ def _judged(
     verdict = judge(model.report, job.use_case.gate, opponents)
     version = UNREGISTERED
     if registrar is not None:
-        superseded = opponents.superseded_by(model.scores(holdout), job.use_case.primary_metric, holdout.label)
+        scores = model_scores(model.folder, model.manifest, job.use_case, holdout)
+        superseded = opponents.superseded_by(scores, job.use_case.primary_metric, holdout.label)
         version = registrar.register(model, verdict.decision, superseded)
     return JudgedModel(model, verdict, version)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from mlops_platform.models.verdict import Decision, Verdict
+from mlops_platform.use_case.task import LOWER_IS_BETTER
 from training.job import TrainingJob
 from training.judge import CandidateVerdict
-from training.metrics import LOWER_IS_BETTER
 from training.model_folder import CandidateModel
 from training.opponents import Opponents
-from training.report import Report
 
 
 class CandidateResult(BaseModel):
@@ -61,7 +60,7 @@ def verdict_on(job: TrainingJob, judged: Sequence[JudgedModel], opponents: Oppon
         accepted=best.verdict.accepted,
         failed_rules=best.verdict.failed_rules,
         incomparable=best.verdict.incomparable,
-        metrics=_figures(best.model.report),
+        metrics=best.model.report.holdout.values(),
         run_id=job.run_id,
         champion_version=opponents.champion.version if opponents.champion else None,
         best_version=opponents.best.version if opponents.best else None,
@@ -71,12 +70,8 @@ def verdict_on(job: TrainingJob, judged: Sequence[JudgedModel], opponents: Oppon
                 model_version=one.version,
                 accepted=one.verdict.accepted,
                 failed_rules=one.verdict.failed_rules,
-                metrics=_figures(one.model.report),
+                metrics=one.model.report.holdout.values(),
             )
             for one in judged
         ),
     )
-
-
-def _figures(report: Report) -> dict[str, float]:
-    return report.holdout.model_dump(exclude={"confusion"})

@@ -3,14 +3,14 @@
 Files of a model folder::
 
     model.joblib     the reference: a scikit-learn pipeline
-    model.onnx       the compiled form that serving runs; the same labels, probabilities within 1e-6
+    model.onnx       the compiled form that serving runs, equal to rounding; not there where the manifest says why
     metrics.json     the holdout's metrics beside the baseline's
     model_card.md    the same for a reader
     plots/*.png      ROC, precision-recall, calibration, confusion
     manifest.json    a :class:`ModelManifest`: what the model is, and the sha256 of every other file
 
-Inputs, for both forms: features in the manifest's order. A null number is NaN, a null string is the empty string. The
-label of a row is 1 where its probability of class 1 is at least ``threshold``.
+Inputs, for both forms: features in the manifest's order. A null number is NaN, a null string is the empty string. What
+a model's scores come to is said in :mod:`mlops_platform.models.outcome`.
 
 The folder says what was fitted and how good it is. Whether that is good enough depends on the champion of the day, so
 the verdict is no part of it: it is in the run's ``verdict.json`` and in the registry.
@@ -18,19 +18,21 @@ the verdict is no part of it: it is in the run's ``verdict.json`` and in the reg
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from mlops_platform.errors import ModelError
 from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.task import Task
 
 MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "model.joblib"
 COMPILED_FILE = "model.onnx"
 METRICS_FILE = "metrics.json"
 CARD_FILE = "model_card.md"
-REQUIRED_FILES = (REFERENCE_FILE, COMPILED_FILE, METRICS_FILE, CARD_FILE)
+REQUIRED_FILES = (REFERENCE_FILE, METRICS_FILE, CARD_FILE)
+"""Beside the compiled form, if there is one."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
@@ -49,25 +51,31 @@ class CompiledInput(BaseModel):
     features: tuple[str, ...]
 
 
+CompiledOutput = Literal["probabilities", "class_probabilities", "numbers"]
+
+
 class CompiledModel(BaseModel):
     """How to run the compiled model.
 
     Where every feature is a number there is one input, ``features``, with all of them; otherwise one input per feature,
-    named after it. The output has shape ``[rows, 1]`` or ``[rows, 2]``, type double; its last column is the
-    probability of class 1.
+    named after it. The output, of type double, is called what it holds: ``probabilities`` of class 1 in the last column
+    of ``[rows, 1]`` or ``[rows, 2]``; ``class_probabilities``, a column for each (of two classes the second may stand
+    alone); ``numbers``, ``[rows, 1]``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: tuple[CompiledInput, ...]
-    output: Literal["probabilities"] = "probabilities"
+    output: CompiledOutput = "probabilities"
 
 
 class ModelManifest(BaseModel):
     """What a model is, what it was made from, and the digest of each file of its folder.
 
     ``transform`` is the fingerprint of the formulas that computed the features of its snapshot; None in manifests of
-    before it was there, whose ``spec_hash`` is of another formula as well.
+    before it was there, whose ``spec_hash`` is of another formula as well. ``threshold`` is that of the task
+    ``binary``, ``classes`` are those of ``multiclass``. Where ``compiled`` is None, ``not_compiled`` says why, and the
+    model is run by scikit-learn.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,14 +87,27 @@ class ModelManifest(BaseModel):
     spec_hash: Sha256
     transform: Sha256 | None = None
     features: tuple[str, ...]
+    task: Task = "binary"
     label: str
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    classes: tuple[str, ...] = ()
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: int
     parameters: dict[str, Any]
-    compiled: CompiledModel
+    compiled: CompiledModel | None
+    not_compiled: str | None = None
     libraries: dict[str, str]
     git_sha: str
     files: dict[FileName, Sha256]
+
+    @model_validator(mode="after")
+    def _a_binary_model_has_a_threshold(self) -> Self:
+        if (self.threshold is None) == (self.task == "binary"):
+            raise ValueError(f"a {self.task} model has {'no' if self.threshold is None else 'a'} threshold")
+        return self
+
+    @property
+    def required_files(self) -> tuple[str, ...]:
+        return REQUIRED_FILES if self.compiled is None else (COMPILED_FILE, *REQUIRED_FILES)
 
 
 def sha256(content: bytes) -> str:
@@ -123,7 +144,7 @@ def verify(folder: Path, use_case: UseCase, expected_manifest_sha256: str | None
         )
     manifest = _parsed(folder, content)
     _check_spec(folder, manifest, use_case)
-    unlisted = [name for name in REQUIRED_FILES if name not in manifest.files]
+    unlisted = [name for name in manifest.required_files if name not in manifest.files]
     if unlisted:
         raise ModelError(f"the manifest of {folder} does not list {', '.join(unlisted)}", remedy=REMEDY)
     for name in manifest.files:
@@ -161,7 +182,9 @@ def _check_spec(folder: Path, manifest: ModelManifest, use_case: UseCase) -> Non
     claims: dict[str, tuple[Any, Any]] = {
         "use case": (manifest.use_case, use_case.name),
         "feature order": (manifest.features, use_case.feature_names),
+        "task": (manifest.task, use_case.task),
         "label": (manifest.label, use_case.label.name),
+        "order of classes": (manifest.classes, use_case.label.classes),
     }
     if manifest.transform is not None:
         claims["spec hash"] = (manifest.spec_hash, use_case.spec_hash)

@@ -1,13 +1,24 @@
-"""Runs the compiled form of a model: the one scorer of training, serving and batch. Needs ONNX Runtime and NumPy."""
+"""Runs models: the one scorer of training, serving and batch. A compiled form needs ONNX Runtime and NumPy alone."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from mlops_platform.errors import ModelError
-from mlops_platform.models.manifest import COMPILED_FILE, REMEDY, CompiledInput, CompiledModel
+from mlops_platform.models import manifest as model_manifest
+from mlops_platform.models.manifest import (
+    COMPILED_FILE,
+    REFERENCE_FILE,
+    REMEDY,
+    CompiledInput,
+    CompiledModel,
+    ModelManifest,
+)
+from mlops_platform.models.outcome import DECIMALS, Score
 from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.use_case.spec import UseCase
 
@@ -15,12 +26,51 @@ Row = Mapping[str, FeatureValue]
 """One row's features by name; a null is None."""
 
 
-class Scorer:
-    """A loaded compiled model. Safe from several threads at once.
+class Scorer(ABC):
+    """A loaded model. Safe from several threads at once. ``file`` is what it was loaded from."""
+
+    file: str
+
+    @abstractmethod
+    def score_rows(self, rows: Sequence[Row]) -> list[Score]:
+        """One score per row."""
+
+    @abstractmethod
+    def score(self, matrix: np.ndarray) -> np.ndarray:
+        """The same of a matrix; shape ``(n,)``, or ``(n, n_classes)`` of several classes; float64.
+
+        Args:
+            matrix: shape ``(n, n_features)``, features in the manifest's order; float64, or object where there are
+                strings. A null number is NaN, a null string is the empty string.
+        """
+
+    def check_answers(self, use_case: UseCase) -> None:
+        """See that it answers a row of the use case, and one of all nulls that there can be, as the task wants it.
+
+        Raises:
+            ModelError: it does not.
+        """
+        example: Row = {feature.name: feature.example for feature in use_case.features}
+        nulls: Row = {feature.name: None if feature.nullable else feature.example for feature in use_case.features}
+        try:
+            found = self.score_rows([example, nulls])
+        except Exception as error:  # a runtime raises a family of its own, a pipeline whatever its steps do
+            raise ModelError(
+                f"{self.file} does not answer a row of {use_case.name} ({type(error).__name__})", remedy=REMEDY
+            ) from None
+        if not all(_is_of_the_task(score, use_case) for score in found):
+            expected = "no numbers" if use_case.task == "regression" else "no probabilities"
+            raise ModelError(f"{self.file} answers {found}, which are {expected}", remedy=REMEDY)
+
+
+class CompiledScorer(Scorer):
+    """A compiled form.
 
     Raises:
         ModelError: it does not load.
     """
+
+    file = COMPILED_FILE
 
     def __init__(self, content: bytes, compiled: CompiledModel) -> None:
         options = onnxruntime.SessionOptions()
@@ -30,23 +80,17 @@ class Scorer:
         options.log_severity_level = 3
         self._inputs = compiled.inputs
         self._output = [compiled.output]
+        self._of_classes = compiled.output == "class_probabilities"
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises a family of its own, without a common base
             raise ModelError(f"{COMPILED_FILE} does not load ({type(error).__name__})", remedy=REMEDY) from None
 
-    def probabilities(self, rows: Sequence[Row]) -> list[float]:
-        """Of the positive class, one per row."""
-        found: list[float] = self._run({tensor.name: _tensor(tensor, rows) for tensor in self._inputs}).tolist()
+    def score_rows(self, rows: Sequence[Row]) -> list[Score]:
+        found: list[Score] = self._run({tensor.name: _tensor(tensor, rows) for tensor in self._inputs}).tolist()
         return found
 
     def score(self, matrix: np.ndarray) -> np.ndarray:
-        """The probability of the positive class; shape ``(n,)``, float64.
-
-        Args:
-            matrix: shape ``(n, n_features)``, features in the manifest's order; float64, or object where there are
-                strings. A null number is NaN, a null string is the empty string.
-        """
         feeds, first = {}, 0
         for tensor in self._inputs:
             columns = matrix[:, first : first + len(tensor.features)]
@@ -55,25 +99,37 @@ class Scorer:
             first += len(tensor.features)
         return self._run(feeds)
 
-    def check_answers(self, use_case: UseCase) -> None:
-        """See that it answers a row of the use case, and one that is all null, with probabilities.
-
-        Raises:
-            ModelError: it does not.
-        """
-        example: Row = {feature.name: feature.example for feature in use_case.features}
-        try:
-            found = self.probabilities([example, dict.fromkeys(use_case.feature_names)])
-        except Exception as error:  # as above
-            raise ModelError(
-                f"{COMPILED_FILE} does not answer a row of {use_case.name} ({type(error).__name__})", remedy=REMEDY
-            ) from None
-        if not all(math.isfinite(value) and 0 <= value <= 1 for value in found):
-            raise ModelError(f"{COMPILED_FILE} answers {found}, which are no probabilities", remedy=REMEDY)
-
     def _run(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        probabilities: np.ndarray = self._session.run(self._output, feeds)[0]
-        return probabilities[:, -1]
+        output: np.ndarray = self._session.run(self._output, feeds)[0]
+        if not self._of_classes:
+            return output[:, -1]
+        return output if output.shape[1] > 1 else np.hstack([1 - output, output])
+
+
+def load_scorer(folder: Path, manifest: ModelManifest, use_case: UseCase) -> Scorer:
+    """What runs the model of a folder: its compiled form, or where it has none scikit-learn's pipeline.
+
+    Raises:
+        ModelError: the file is not as the manifest vouches for it, or does not load.
+    """
+    if manifest.compiled is not None:
+        return CompiledScorer(model_manifest.read_file(folder, manifest, COMPILED_FILE), manifest.compiled)
+    # scikit-learn takes a second and 100 MB: only a worker that has such a model needs it
+    from mlops_platform.models.reference import ReferenceScorer  # noqa: PLC0415
+
+    return ReferenceScorer(model_manifest.read_file(folder, manifest, REFERENCE_FILE), manifest, use_case)
+
+
+def _is_of_the_task(score: Score, use_case: UseCase) -> bool:
+    several = isinstance(score, list)
+    values: Sequence[float] = score if isinstance(score, list) else [score]
+    if not all(map(math.isfinite, values)) or several != (use_case.task == "multiclass"):
+        return False
+    if use_case.task == "regression":
+        return True
+    # a sum may be beyond 1 by its last bit
+    probable = all(0 <= round(value, DECIMALS) <= 1 for value in values)
+    return probable and (not several or len(values) == len(use_case.label.classes))
 
 
 def _tensor(tensor: CompiledInput, rows: Sequence[Row]) -> np.ndarray:

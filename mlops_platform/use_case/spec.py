@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from mlops_platform.use_case.task import METRICS, Metric, Task
+
 ColumnType = Literal["int", "long", "double", "string", "date", "boolean", "timestamp"]
 """The types a column can have, in the lake, in Hive and in the API."""
 
@@ -32,8 +34,8 @@ LATEST, PARTITION = "is_latest", "snapshot"
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Identifier = Annotated[str, StringConstraints(pattern=f"^{IDENTIFIER.pattern}$")]
 RawName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
-Metric = Literal["roc_auc", "average_precision", "precision", "recall", "f1", "brier"]
-"""Metrics of the holdout. For ``brier`` lower is better, for the others higher."""
+LABEL_TYPES: dict[Task, ColumnType] = {"binary": "int", "multiclass": "string", "regression": "double"}
+"""The type of the label's column in a row of features."""
 
 
 class _Spec(BaseModel):
@@ -106,15 +108,18 @@ class Feature(_Spec):
 
 
 class Label(_Spec):
-    """What is predicted: the classes 0 and 1, of a raw column or by the source that a row is from.
+    """What is predicted: of a raw column, or by the source that a row is from.
 
-    Rows without a label are served, and no model learns from them or is judged by them.
+    Of the task ``binary`` it is 1 or 0, for which ``positive`` and ``negative`` are words; of ``multiclass`` one of
+    ``classes``, whose order is that of all probabilities; of ``regression`` a number. Rows without a label are served,
+    and no model learns from them or is judged by them.
     """
 
     name: Identifier
     meaning: str
-    positive: str
-    negative: str
+    positive: str | None = None
+    negative: str | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Split(_Spec):
@@ -176,6 +181,7 @@ class UseCase(_Spec):
     entity_key: RawName
     event_time: RawName | None = None
     features: tuple[Feature, ...]
+    task: Task = "binary"
     label: Label
     split: Split
     candidates: tuple[Candidate, ...]
@@ -240,16 +246,55 @@ class UseCase(_Spec):
                     f"{', '.join(self.raw_columns)}"
                 )
             for source in of_sources:
-                if source.label not in (0, 1):
-                    raise ValueError(f"source {source.name} has the label {source.label!r}; the classes are 0 and 1")
+                if not self._is_a_label(source.label):
+                    raise ValueError(f"source {source.name} has the label {source.label!r}; {self._labels_in_words}")
         elif of_sources:
             raise ValueError(
                 f"label {self.label.name!r} is a raw column, and source {of_sources[0].name} has a label; keep one"
             )
-        elif self.raw_column(self.label.name).type not in ("int", "long", "boolean"):
+        elif self.task == "binary" and self.raw_column(self.label.name).type not in ("int", "long", "boolean"):
             raise ValueError(
                 f"label {self.label.name!r} is a {self.raw_column(self.label.name).type} without classes; it has to be "
                 "a column of the whole numbers 0 and 1, or a boolean"
+            )
+        return self
+
+    def _is_a_label(self, constant: float | str | None) -> bool:
+        if self.task == "regression":
+            return isinstance(constant, int | float)
+        return constant in (self.label.classes if self.task == "multiclass" else (0, 1))
+
+    @property
+    def _labels_in_words(self) -> str:
+        if self.task == "regression":
+            return "a label is a number"
+        return f"the classes are {', '.join(self.label.classes) if self.task == 'multiclass' else '0 and 1'}"
+
+    @model_validator(mode="after")
+    def _label_is_of_the_task(self) -> Self:
+        label, named = self.label, [name for name in ("positive", "negative") if getattr(self.label, name) is not None]
+        if self.task == "binary" and (len(named) < 2 or label.classes):  # noqa: PLR2004 - the two of them
+            raise ValueError(f"the label {label.name} of a binary task needs positive and negative, and no classes")
+        if self.task == "multiclass" and (named or len(set(label.classes)) < max(2, len(label.classes))):
+            raise ValueError(
+                f"the label {label.name} of a multiclass task needs two different classes or more, "
+                "and neither positive nor negative"
+            )
+        if self.task == "regression" and (named or label.classes):
+            raise ValueError(
+                f"the label {label.name} of a regression is a number: it has {', '.join(named) or 'classes'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_are_of_the_task(self) -> Self:
+        rules = (self.gate.minimum, self.gate.maximum, self.gate.gain_over_baseline, self.gate.largest_loss_to_champion)
+        named = dict.fromkeys((self.primary_metric, *(metric for rule in rules for metric in rule)))
+        foreign = [metric for metric in named if metric not in METRICS[self.task]]
+        if foreign:
+            raise ValueError(
+                f"{', '.join(foreign)} cannot be measured of a {self.task} task; "
+                f"its metrics are {', '.join(METRICS[self.task])}"
             )
         return self
 
@@ -289,14 +334,15 @@ class UseCase(_Spec):
         it."""
         if not self.label_is_the_sources:
             return self.raw
-        return (*self.raw, RawColumn(name=self.label.name, type="int", meaning=self.label.meaning, nullable=True))
+        kind = LABEL_TYPES[self.task]
+        return (*self.raw, RawColumn(name=self.label.name, type=kind, meaning=self.label.meaning, nullable=True))
 
     @property
     def computed_table(self) -> tuple[tuple[str, ColumnType], ...]:
         """Columns of one row that the transform returns (grain: one raw row), in order: keys, features, label."""
         columns: list[tuple[str, ColumnType]] = [(key, self.raw_column(key).type) for key in self.keys]
         columns += [(feature.name, feature.type) for feature in self.features]
-        return (*columns, (self.label.name, "int"))
+        return (*columns, (self.label.name, LABEL_TYPES[self.task]))
 
     @property
     def feature_table(self) -> tuple[tuple[str, ColumnType], ...]:
@@ -308,7 +354,7 @@ class UseCase(_Spec):
 
     @property
     def spec_hash(self) -> str:
-        """Sha256 (64 hex digits) of the parts that a model depends on: features, label, keys and split.
+        """Sha256 (64 hex digits) of the parts that a model depends on: features, task, label, keys and split.
 
         Words for a reader (meanings, examples, titles) are no such part.
         """
@@ -320,6 +366,8 @@ class UseCase(_Spec):
             ],
             "label": self.label.name,
             "split": [self.split.model_dump(), self.seed],
+            # not said of binary ones, which is what all models of before are
+            **({} if self.task == "binary" else {"task": [self.task, self.label.classes]}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -13,6 +13,7 @@ from mlops_platform.use_case.ids import (
     ids_are_whole_numbers,
 )
 from mlops_platform.use_case.spec import Feature, UseCase
+from mlops_platform.use_case.task import Task
 from serving.api.segments import segment_text
 
 _INT_MAXIMUM = 2**31 - 1
@@ -21,6 +22,16 @@ _LARGEST_NUMBER = 2**53 - 1
 _STRICT = ConfigDict(extra="forbid")
 _VARIANT: Any = (Literal["champion", "challenger"], Field(description="which model answered"))
 _VARIANT_OR_NULL: Any = (_VARIANT[0] | None, _VARIANT[1])
+_EXPLAINED: dict[Task, str] = {
+    "binary": "probability minus base_probability",
+    "multiclass": "the predicted class's probability minus base_probability, which is its mean",
+    "regression": "prediction minus base_prediction",
+}
+_REASONS: dict[Task, str] = {
+    "binary": "what speaks most for 1, by weight",
+    "multiclass": "what speaks most for the predicted class, by weight",
+    "regression": "what moves the prediction most, by weight",
+}
 
 
 @dataclass(frozen=True)
@@ -74,12 +85,11 @@ class Schemas:
 
     @cached_property
     def prediction(self) -> type[BaseModel]:
-        label = self.use_case.label
         return create_model(
             f"{self._title}Prediction",
             __config__=ConfigDict(json_schema_extra={"examples": [self._prediction_example]}),
             id=(str, Field(description="the id that was asked for")),
-            **_prediction_fields(label.positive, label.negative),
+            **self._outcome(),
             feature_date=(str | None, Field(description="the day of the event that the features describe")),
             stale=(bool, Field(description="the snapshot is older than the use case's limit")),
             variant=_VARIANT,
@@ -92,8 +102,7 @@ class Schemas:
     def _prediction_example(self) -> dict[str, Any]:
         return {
             "id": "5137035",
-            "prediction": 0,
-            "probability": 0.0135,
+            **self._outcome_example,
             "feature_date": "2020-11-02",
             "stale": False,
             "variant": "champion",
@@ -102,14 +111,26 @@ class Schemas:
             "request_id": "6ab0c1d2e3f40000001",
         }
 
+    @property
+    def _outcome_example(self) -> dict[str, Any]:
+        task, classes = self.use_case.task, self.use_case.label.classes
+        if task == "binary":
+            return {"prediction": 0, "probability": 0.0135}
+        if task == "regression":
+            return {"prediction": 151.3}
+        rest = 0.3 / (len(classes) - 1)
+        return {
+            "prediction": classes[0],
+            "probabilities": {name: 0.7 if name == classes[0] else rest for name in classes},
+        }
+
     @cached_property
     def row_predictions(self) -> type[BaseModel]:
         """The answer to a list of ids or rows, in the order asked for."""
-        label = self.use_case.label
         member = create_model(
             f"{self._title}BatchMember",
             id=(str | None, Field(description="the id asked for; null for a row of features")),
-            **_prediction_fields(label.positive, label.negative, nullable=True),
+            **self._outcome(nullable=True),
             feature_date=(str | None, Field(description="the day of the event that the features describe")),
             variant=_VARIANT_OR_NULL,
             model_version=(str | None, Field(description="version in the model registry")),
@@ -125,14 +146,16 @@ class Schemas:
     @cached_property
     def explanation(self) -> type[BaseModel]:
         """The answer of an explanation."""
-        label = self.use_case.label
+        regression = self.use_case.task == "regression"
+        what = "prediction" if regression else "probability"
+        base: Any = (float, Field(description=f"mean {what} of a sample of the snapshot"))
         return create_model(
             f"{self._title}Explanation",
             id=(str, ...),
-            **_prediction_fields(label.positive, label.negative),
-            base_probability=(float, Field(description="mean probability of a sample of the snapshot")),
-            contributions=(list[Contribution], Field(description="add up to probability minus base_probability")),
-            reasons=(list[Reason], Field(description="what speaks most for 1, by weight")),
+            **self._outcome(),
+            **{f"base_{what}": base},
+            contributions=(list[Contribution], Field(description=f"add up to {_EXPLAINED[self.use_case.task]}")),
+            reasons=(list[Reason], Field(description=_REASONS[self.use_case.task])),
             feature_date=(str | None, ...),
             variant=_VARIANT,
             model_version=(str, ...),
@@ -184,6 +207,23 @@ class Schemas:
             request_id=(str, ...),
         )
 
+    def _outcome(self, *, nullable: bool = False) -> dict[str, Any]:
+        """The fields of what was predicted (``mlops_platform.models.outcome``)."""
+        label = self.use_case.label
+        fields: dict[str, tuple[Any, str]] = {}
+        if self.use_case.task == "binary":
+            fields["prediction"] = (Literal[0, 1], f"1: {label.positive}; 0: {label.negative}")
+            fields["probability"] = (float, f"of 1: {label.positive}")
+        elif self.use_case.task == "multiclass":
+            fields["prediction"] = (Literal[label.classes], f"the most probable: {label.meaning}")
+            fields["probabilities"] = (dict[str, float], f"by class: {', '.join(label.classes)}")
+        else:
+            fields["prediction"] = (float, label.meaning)
+        return {
+            name: (kind | None if nullable else kind, Field(description=description))
+            for name, (kind, description) in fields.items()
+        }
+
     def _several(self, kind: Any) -> Any:
         return Annotated[list[kind], Field(min_length=1, max_length=self.batch_limit)]
 
@@ -203,7 +243,7 @@ class Contribution(BaseModel):
 
 
 class Reason(BaseModel):
-    """One reason for a 1."""
+    """One reason for a prediction."""
 
     code: str
     text: str
@@ -220,7 +260,11 @@ class ModelCard(BaseModel):
     trained_on_snapshot: str
     git_sha: str
     manifest_sha256: str
-    threshold: float
+    task: Task
+    classes: list[str]
+    threshold: float | None = Field(description="of a binary task: the probability from which on a row is a 1")
+    compiled: bool = Field(description="run in compiled form; otherwise by scikit-learn, which is slower")
+    not_compiled: str | None = Field(description="why there is no compiled form")
     features: list[dict[str, Any]]
     metrics: dict[str, Any]
     snapshot: str | None
@@ -246,15 +290,6 @@ def _feature_type(feature: Feature, *, ranges: bool) -> Any:
         constrained = Annotated[constrained, BeforeValidator(_as_whole_number)]
     taken = constrained | None if feature.nullable else constrained
     return Annotated[taken, Field(description=feature.meaning, examples=[feature.example])]
-
-
-def _prediction_fields(positive: str, negative: str, *, nullable: bool = False) -> dict[str, Any]:
-    label: Any = Literal[0, 1] | None if nullable else Literal[0, 1]
-    number: Any = float | None if nullable else float
-    return {
-        "prediction": (label, Field(description=f"1: {positive}; 0: {negative}")),
-        "probability": (number, Field(description=f"of 1: {positive}")),
-    }
 
 
 def _as_text(value: Any) -> Any:

@@ -11,9 +11,17 @@ import pyarrow.compute as pc
 
 from mlops_platform.lake.types import ARROW_TYPES
 from mlops_platform.use_case.spec import HIVE_TYPES, UseCase
+from mlops_platform.use_case.task import Task
 
 MODEL_SHA256 = "model_sha256"
 """The digest of the manifest of the model that answered: null in records of before there was this column."""
+
+_OUTCOME: dict[Task, list[tuple[str, pa.DataType]]] = {
+    "binary": [("score", pa.float64()), ("label", pa.int32())],
+    "multiclass": [("probabilities", pa.map_(pa.string(), pa.float64())), ("label", pa.string())],
+    "regression": [("label", pa.float64())],
+}
+"""Of an outcome: ``label`` is the prediction, ``score`` the probability of a 1, ``probabilities`` are by class."""
 
 _HIVE_TYPES: dict[pa.DataType, str] = {ARROW_TYPES[kind]: name for kind, name in HIVE_TYPES.items()}
 _WIDER: dict[frozenset[pa.DataType], pa.DataType] = {
@@ -23,7 +31,7 @@ _WIDER: dict[frozenset[pa.DataType], pa.DataType] = {
 """The type that holds the values of both, exactly; of all other pairs it is text."""
 
 
-def record_schema(id_type: pa.DataType, features: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
+def record_schema(task: Task, id_type: pa.DataType, features: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
     """The columns of records. Grain: one model's prediction for one row of one request; ``served`` is false for a
     shadow's."""
     return pa.schema(
@@ -35,8 +43,7 @@ def record_schema(id_type: pa.DataType, features: Iterable[tuple[str, pa.DataTyp
             ("id", id_type),
             ("feature_date", pa.date32()),
             ("features", pa.struct(list(features))),
-            ("score", pa.float64()),
-            ("label", pa.int32()),
+            *_OUTCOME[task],
             ("model_version", pa.string()),
             ("snapshot", pa.string()),
             ("variant", pa.string()),
@@ -49,6 +56,7 @@ def record_schema(id_type: pa.DataType, features: Iterable[tuple[str, pa.DataTyp
 def declared_schema(use_case: UseCase) -> pa.Schema:
     """The columns of records as the use case's spec says."""
     return record_schema(
+        use_case.task,
         ARROW_TYPES[use_case.raw_column(use_case.entity_key).type],
         [(feature.name, ARROW_TYPES[feature.type]) for feature in use_case.features],
     )
@@ -116,6 +124,8 @@ def hive_columns(schema: pa.Schema) -> str:
 
 
 def _hive_type(kind: pa.DataType) -> str:
+    if pa.types.is_map(kind):  # which as a file has it is equal to another, and has another hash
+        return f"MAP<{_hive_type(kind.key_type)}, {_hive_type(kind.item_type)}>"
     if not pa.types.is_struct(kind):
         return _HIVE_TYPES[kind]
     return f"STRUCT<{', '.join(f'`{field.name}`: {_hive_type(field.type)}' for field in kind)}>"

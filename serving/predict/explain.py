@@ -1,7 +1,8 @@
-"""Why an id got its score: each feature's share of the difference to the average, as Shapley values.
+"""Why an id got its answer: each feature's share of the difference to the average, as Shapley values.
 
-The value of a set of features is the mean probability of rows that have these features from the explained row and the
-others from the background, a sample of the snapshot's rows. The shares add up to the score minus the background's mean.
+What is explained is the probability of a 1, the probability of the class that was predicted, or the predicted number.
+The value of a set of features is its mean over rows that have these features from the explained row and the others from
+the background, a sample of the snapshot's rows. The shares add up to the row's own value minus the background's mean.
 Up to eight features they are exact; beyond, an average over seeded orders of the features, which adds up just as well.
 """
 
@@ -13,12 +14,12 @@ from typing import Any
 
 import orjson
 
+from mlops_platform.models.outcome import DECIMALS, Outcome
 from mlops_platform.models.scorer import Row
 from mlops_platform.online_store.protocol import FeatureValue
 from mlops_platform.use_case.spec import UseCase
 from serving.model import ServedModel
 from serving.predict.predictor import Asked, Prediction
-from serving.predict.scoring import DECIMALS
 from serving.served import Served
 
 MOST_EXACT = 8
@@ -27,9 +28,9 @@ MOST_REASONS = 4
 
 
 def explain(
-    use_case: UseCase, model: ServedModel, row: Row, background: Sequence[Row]
+    use_case: UseCase, model: ServedModel, row: Row, background: Sequence[Row], outcome: Outcome
 ) -> tuple[float, dict[str, float]]:
-    """The background's mean probability, and each feature's share; together they are the row's probability."""
+    """The background's mean of what is explained, and each feature's share; together they are the row's own."""
     names = use_case.feature_names
     coalitions = _coalitions(names)
     mixed = [
@@ -37,11 +38,18 @@ def explain(
         for chosen in coalitions
         for other in background
     ]
-    scores = model.scorer.probabilities(mixed)
+    values = _explained(use_case, outcome, model.scorer.score_rows(mixed))
     size = len(background)
-    value = {chosen: sum(scores[at * size : (at + 1) * size]) / size for at, chosen in enumerate(coalitions)}
+    value = {chosen: sum(values[at * size : (at + 1) * size]) / size for at, chosen in enumerate(coalitions)}
     shares = _exact(names, value) if len(names) <= MOST_EXACT else _averaged(names, value)
     return value[frozenset()], shares
+
+
+def _explained(use_case: UseCase, outcome: Outcome, scores: Sequence[Any]) -> Sequence[float]:
+    if use_case.task != "multiclass":
+        return scores
+    position = use_case.label.classes.index(str(outcome["prediction"]))
+    return [score[position] for score in scores]
 
 
 Coalition = frozenset[str]
@@ -89,20 +97,20 @@ def _averaged(names: Sequence[str], value: dict[Coalition, float]) -> dict[str, 
 
 
 def answer(served: Served, asked: Asked, found: Prediction, request_id: str) -> bytes:
-    """The JSON answer: contributions in the spec's order, reasons for a 1 by weight."""
+    """The JSON answer: contributions in the spec's order, reasons by weight."""
     use_case = served.use_case
-    base, shares = explain(use_case, found.model, asked.features, served.background)
+    base, shares = explain(use_case, found.model, asked.features, served.background, found.outcome)
+    base_member = "base_prediction" if use_case.task == "regression" else "base_probability"
     return orjson.dumps(
         {
             "id": asked.id,
-            "prediction": found.label,
-            "probability": found.probability,
-            "base_probability": round(base, DECIMALS),
+            **found.outcome,
+            base_member: round(base, DECIMALS),
             "contributions": [
                 {"feature": name, "value": asked.features[name], "contribution": round(shares[name], DECIMALS)}
                 for name in use_case.feature_names
             ],
-            "reasons": _reasons(use_case, asked.features, shares),
+            "reasons": _reasons(use_case, asked.features, shares, found.outcome),
             "feature_date": asked.feature_date,
             "variant": found.variant,
             "model_version": found.model.version,
@@ -112,20 +120,27 @@ def answer(served: Served, asked: Asked, found: Prediction, request_id: str) -> 
     )
 
 
-def _reasons(use_case: UseCase, row: Row, shares: dict[str, float]) -> list[dict[str, Any]]:
-    """What speaks most for a 1, in words."""
+def _reasons(use_case: UseCase, row: Row, shares: dict[str, float], outcome: Outcome) -> list[dict[str, Any]]:
+    """What speaks most for a 1 or for the predicted class, or moves a number most, in words."""
     meanings = {feature.name: feature.meaning for feature in use_case.features}
-    adverse = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])[:MOST_REASONS]
+    numbers = use_case.task == "regression"
+    speaking = [name for name in shares if shares[name] > 0 or (numbers and shares[name] < 0)]
+    what = "the prediction" if numbers else f"the probability of '{_called(use_case, outcome)}'"
     return [
         {
             "code": f"{use_case.name}.{name}".upper(),
             "text": (
-                f"{meanings[name]} (here {_words(row[name])}): raises the probability of "
-                f"'{use_case.label.positive}' by {shares[name]:.4f}"
+                f"{meanings[name]} (here {_words(row[name])}): {'raises' if shares[name] > 0 else 'lowers'} {what} "
+                f"by {abs(shares[name]):.4f}"
             ),
         }
-        for name in adverse
+        for name in sorted(speaking, key=lambda name: -abs(shares[name]))[:MOST_REASONS]
     ]
+
+
+def _called(use_case: UseCase, outcome: Outcome) -> str | None:
+    """What the explained probability is of, in words."""
+    return use_case.label.positive if use_case.task == "binary" else str(outcome["prediction"])
 
 
 def _words(value: FeatureValue) -> str:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from mlops_platform.models.outcome import MEMBERS, Outcome, Score
 from mlops_platform.models.scorer import Row
 from mlops_platform.online_store.embedded import EmbeddedStore
+from serving.log.outcomes import logged_outcome
 from serving.log.prediction_log import PredictionLog
 from serving.model import ServedModel
 from serving.observe.metrics import Metrics
@@ -30,8 +32,7 @@ class Prediction(NamedTuple):
 
     variant: Variant
     model: ServedModel
-    probability: float
-    label: int
+    outcome: Outcome
 
 
 def require_store(served: Served) -> ServedStore:
@@ -124,8 +125,7 @@ class Predictor:
         return orjson.dumps(
             {
                 "id": asked.id,
-                "prediction": found.label,
-                "probability": found.probability,
+                **found.outcome,
                 "feature_date": asked.feature_date,
                 "stale": served.stale(now),
                 "variant": found.variant,
@@ -147,13 +147,13 @@ class Predictor:
         known = {at: row for at, row in enumerate(rows) if row is not None}
         found = await self._predict(served, known, _Occasion(request_id, now, served.snapshot_id))
         answers = [(row, found.get(at)) for at, row in enumerate(rows)]
+        nothing = dict.fromkeys(MEMBERS[served.use_case.task])
         return orjson.dumps(
             {
                 "predictions": [
                     {
                         "id": entity_id,
-                        "prediction": answer and answer.label,
-                        "probability": answer and answer.probability,
+                        **(nothing if answer is None else answer.outcome),
                         "feature_date": row and row.feature_date,
                         "variant": answer and answer.variant,
                         "model_version": answer and answer.model.version,
@@ -240,15 +240,15 @@ class Predictor:
     ) -> list[Prediction]:
         """Each row scored by the model of its variant."""
         models: dict[Variant, ServedModel | None] = {"champion": champion, "challenger": challenger}
-        scores: dict[Variant, Iterator[float]] = {}
+        scores: dict[Variant, Iterator[Score]] = {}
         for variant in set(variants):
             chosen = [row.features for row, wanted in zip(rows, variants, strict=True) if wanted == variant]
             scores[variant] = iter(await self._scoring.score(_there(models[variant]), chosen))
         return [_prediction(variant, _there(models[variant]), next(scores[variant])) for variant in variants]
 
 
-def _prediction(variant: Variant, model: ServedModel, probability: float) -> Prediction:
-    return Prediction(variant, model, probability, model.label(probability))
+def _prediction(variant: Variant, model: ServedModel, score: Score) -> Prediction:
+    return Prediction(variant, model, model.outcome(score))
 
 
 def _there(model: ServedModel | None) -> ServedModel:
@@ -289,8 +289,7 @@ def _line(
         "id": row.id,
         "feature_date": row.feature_date,
         "features": row.features,
-        "score": answer.probability,
-        "label": answer.label,
+        **logged_outcome(answer.outcome),
         "model_version": answer.model.version,
         "model_sha256": answer.model.registration.manifest_sha256,
         "snapshot": occasion.snapshot,

@@ -10,9 +10,9 @@ from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.encoded import decode
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.online_store.published import published_store
+from serving.log.outcomes import recorded_outcome
 from serving.model import ServedModel
 from serving.predict.predictor import stored_many
-from serving.predict.scoring import DECIMALS
 from serving.problems import Problem
 from serving.served import Served
 
@@ -60,9 +60,8 @@ class Replay:
             model = await asyncio.to_thread(self._model_of, name, version, digest)
         except PlatformError as error:
             raise Problem(409, "replay-impossible", f"version {version} of {name}: {error}") from None
-        probability = round((await asyncio.to_thread(model.scorer.probabilities, [features]))[0], DECIMALS)
-        recorded = {"prediction": record["label"], "probability": record["score"]}
-        replayed = {"prediction": model.label(probability), "probability": probability}
+        recorded = recorded_outcome(record)
+        replayed = model.outcome((await asyncio.to_thread(model.scorer.score_rows, [features]))[0])
         return {
             "use_case": name,
             "position": record["position"],

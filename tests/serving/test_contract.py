@@ -32,7 +32,11 @@ async def test_the_model_says_what_it_is(serve: Serve, installation: PlatformSet
         "registered_at": REGISTERED_AT.isoformat(),
         "trained_on_snapshot": "first",
         "git_sha": "0" * 40,
+        "task": "binary",
+        "classes": [],
         "threshold": THRESHOLD,
+        "compiled": True,
+        "not_compiled": None,
         "metrics": {"holdout": {"roc_auc": 0.61}},
         "snapshot": "first",
     }

@@ -8,10 +8,12 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from mlops_platform.models.manifest import CompiledInput, CompiledModel
-from mlops_platform.models.scorer import Scorer
+from mlops_platform.models.scorer import CompiledScorer
 from mlops_platform.use_case.spec import Feature, UseCase
 from training.compiled import Parity, awkward_rows, compare, compile_pipeline, describe
 from training.estimators import tabular_builders
+from training.fit import Fitted
+from training.metrics import Scores
 
 TOWN = Feature(name="town", type="string", nullable=True, meaning="where", example="Rome", allowed=("Rome", "Oslo"))
 
@@ -32,9 +34,8 @@ def inputs_of(rows: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return matrix, label
 
 
-def scores(pipeline: Pipeline, inputs: np.ndarray | pd.DataFrame) -> np.ndarray:
-    found: np.ndarray = pipeline.predict_proba(inputs)[:, 1]
-    return found
+def scores(pipeline: Pipeline, inputs: np.ndarray | pd.DataFrame, threshold: float = 0.5) -> Scores:
+    return Fitted(pipeline, "binary", threshold).scores(inputs)
 
 
 @pytest.mark.parametrize(
@@ -49,14 +50,14 @@ def scores(pipeline: Pipeline, inputs: np.ndarray | pd.DataFrame) -> np.ndarray:
 def test_equal_to_scikit_learn_on_all_rows(credit_risk: UseCase, family: str, parameters: dict[str, float]) -> None:
     inputs, label = inputs_of(3000)
     pipeline = tabular_builders(credit_risk)[family](parameters, 1).fit(inputs, label)
-    scorer = Scorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
     awkward = awkward_rows(inputs, credit_risk)
     for rows in (inputs, awkward):
-        expected = scores(pipeline, rows)
-        # a threshold that is itself a score: the sum's last bit decides, and it is the same
-        found = compare(expected, scorer, rows, float(np.median(expected)) + 1e-12)
+        # a threshold that is itself a score: the sum's last bit must not decide
+        median = float(np.round(np.median(scores(pipeline, rows).score), 12))
+        found = compare(scores(pipeline, rows, median), scorer, rows)
         assert found == Parity(rows=len(rows), labels_different=0, largest_difference=0.0)
-    assert np.isnan(awkward).all(axis=1).any()
+    assert np.isnan(awkward[:, [1, 3, 4]]).all(axis=1).any()
 
 
 def test_numbers_beside_a_split_of_a_tree_go_the_same_way(credit_risk: UseCase) -> None:
@@ -70,8 +71,8 @@ def test_numbers_beside_a_split_of_a_tree_go_the_same_way(credit_risk: UseCase) 
     near = np.concatenate([near, near * (1 + 2.0**-25), near * (1 - 2.0**-25), near.astype(np.float32)])
     rows = np.tile(inputs[0], (len(near), 1))
     rows[:, 3] = near
-    scorer = Scorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
-    np.testing.assert_allclose(scorer.score(rows), scores(pipeline, rows), rtol=0, atol=1e-15)
+    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    np.testing.assert_allclose(scorer.score(rows), scores(pipeline, rows).score, rtol=0, atol=1e-15)
 
 
 def test_strings_are_inputs_of_their_own(credit_risk: UseCase) -> None:
@@ -88,9 +89,9 @@ def test_strings_are_inputs_of_their_own(credit_risk: UseCase) -> None:
     )
     for family, parameters in (("logistic_regression", {}), ("random_forest", {"n_estimators": 10})):
         pipeline = tabular_builders(use_case)[family](parameters, 1).fit(inputs, label)
-        scorer = Scorer(compile_pipeline(pipeline, use_case), describe(use_case))
+        scorer = CompiledScorer(compile_pipeline(pipeline, use_case), describe(use_case))
         for rows in (inputs, awkward_rows(inputs, use_case)):
-            assert compare(scores(pipeline, rows), scorer, rows, 0.5) == Parity(len(rows), 0, 0.0)
+            assert compare(scores(pipeline, rows), scorer, rows) == Parity(len(rows), 0, 0.0)
 
 
 def test_awkward_rows_try_nulls_bounds_and_the_unseen(credit_risk: UseCase) -> None:
@@ -99,8 +100,9 @@ def test_awkward_rows_try_nulls_bounds_and_the_unseen(credit_risk: UseCase) -> N
     rows = awkward_rows(inputs, use_case)
     assert isinstance(rows, pd.DataFrame)
     assert rows.town.tolist()[:4] == ["", "Rome", "Oslo", "never seen before"]
-    assert rows.age.iloc[4:12].fillna(-1).tolist() == [-1, 0, -1e30, 1e30, 30, 40, 0, 130]
-    assert (rows.town.iloc[12], np.isnan(rows.age.iloc[12])) == ("", True)
+    # an age is never null, so none is tried
+    assert rows.age.iloc[4:11].tolist() == [0, -1e30, 1e30, 30, 40, 0, 130]
+    assert (rows.town.iloc[11], rows.age.iloc[11]) == ("", 0)
 
 
 def test_the_model_is_one_tensor_in_and_probabilities_out_and_the_same_bytes_again(credit_risk: UseCase) -> None:
@@ -119,8 +121,8 @@ def test_the_model_is_one_tensor_in_and_probabilities_out_and_the_same_bytes_aga
 def test_a_difference_is_found(credit_risk: UseCase) -> None:
     inputs, label = inputs_of(500)
     pipeline = tabular_builders(credit_risk)["logistic_regression"]({}, 1).fit(inputs, label)
-    scorer = Scorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
-    wrong = scores(pipeline, inputs)
+    scorer = CompiledScorer(compile_pipeline(pipeline, credit_risk), describe(credit_risk))
+    wrong = scores(pipeline, inputs).score
     wrong[7] += 0.25
-    found = compare(wrong, scorer, inputs, wrong[7] - 0.125)
+    found = compare(Scores("binary", wrong, wrong[7] - 0.125), scorer, inputs)
     assert (found.labels_different, found.largest_difference) == (1, 0.25)

@@ -79,7 +79,8 @@ def test_a_family_that_nobody_wrote_is_refused(credit_risk: UseCase) -> None:
             candidate.model_copy(update={"family": "random_forrest"}),
             (
                 f"{file_of('credit_risk', 'model')} has no family 'random_forrest'. "
-                "Remedy: did you mean 'random_forest'? the families are logistic_regression, random_forest"
+                "Remedy: did you mean 'random_forest'? "
+                "the families are logistic_regression, random_forest, gradient_boosting"
             ),
         ),
         (

@@ -10,26 +10,22 @@ from sklearn.metrics import average_precision_score
 from mlops_platform.models.registry import MANIFEST_TAG, ModelVersion
 from mlops_platform.models.verdict import Decision
 from mlops_platform.use_case.spec import QualityGate
-from training.compiled import Parity
 from training.judge import CandidateVerdict, judge
-from training.metrics import OF_SCORES, Confusion, Metrics, Scores
+from training.metrics import OF_SCORES, BinaryMetrics, Confusion, Scores
 from training.opponents import Opponent, Opponents
 from training.report import Report
 
 NO_ROWS = Confusion(true_negative=0, false_positive=0, false_negative=0, true_positive=0)
 MADE = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 NO_RULES, NOBODY = QualityGate(), Opponents()
-EXACT = Parity(rows=1000, labels_different=0, largest_difference=0.0)
 
 
-def figures(**changed: float) -> Metrics:
+def figures(**changed: float) -> BinaryMetrics:
     values = {"roc_auc": 0.7, "average_precision": 0.03, "precision": 0.1, "recall": 0.2, "f1": 0.13, "brier": 0.014}
-    return Metrics(**{**values, **changed}, confusion=NO_ROWS)
+    return BinaryMetrics(**{**values, **changed}, confusion=NO_ROWS)
 
 
-def judged(
-    candidate: Metrics, gate: QualityGate = NO_RULES, parity: Parity = EXACT, opponents: Opponents = NOBODY
-) -> CandidateVerdict:
+def judged(candidate: BinaryMetrics, gate: QualityGate = NO_RULES, opponents: Opponents = NOBODY) -> CandidateVerdict:
     report = Report(
         training_rows=4000,
         training_positives=60,
@@ -38,13 +34,12 @@ def judged(
         threshold=0.5,
         holdout=candidate,
         baseline=BASELINE,
-        parity=parity,
     )
     return judge(report, gate, opponents)
 
 
-def opponent(title: str, version: str, metrics: Metrics) -> Opponent:
-    return Opponent(title, ModelVersion("credit_risk", version, MADE), Scores(np.zeros(0), 0.5), metrics)
+def opponent(title: str, version: str, metrics: BinaryMetrics) -> Opponent:
+    return Opponent(title, ModelVersion("credit_risk", version, MADE), Scores("binary", np.zeros(0), 0.5), metrics)
 
 
 BASELINE = figures(roc_auc=0.5, average_precision=0.015, brier=0.0147)
@@ -125,14 +120,6 @@ def test_what_could_not_be_compared_is_left_to_a_person_unless_a_rule_failed_any
     assert judged(figures(roc_auc=0.5), GATE, opponents=met).decision == Decision.REJECTED
 
 
-def test_a_compiled_model_that_is_not_exact_is_rejected() -> None:
-    parity = Parity(rows=1000, labels_different=3, largest_difference=2.34e-5)
-    assert judged(figures(), parity=parity).failed_rules == (
-        "compiled model: 3 of 1000 labels differ from scikit-learn's",
-        "compiled model: probabilities differ from scikit-learn's by up to 2.3e-05, at most 1e-06 is tolerated",
-    )
-
-
 def test_all_failed_rules_are_listed() -> None:
     met = Opponents(compared=(opponent("the champion", "1", figures()),))
     found = judged(figures(roc_auc=0.5, average_precision=0.01, brier=0.03), GATE, opponents=met)
@@ -158,7 +145,7 @@ class Model:
     skill: float
 
     def scores(self, signal: np.ndarray, draw: np.random.Generator) -> Scores:
-        return Scores(1 / (1 + np.exp(-(self.skill * signal + draw.normal(size=len(signal))))), 0.5)
+        return Scores("binary", 1 / (1 + np.exp(-(self.skill * signal + draw.normal(size=len(signal))))), 0.5)
 
 
 def a_model(number: int, skill: float) -> Model:
@@ -186,7 +173,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OF_SCORES, "average_precision", quick_average_precision)
 
 
-def measured(scores: Scores, label: np.ndarray) -> Metrics:
+def measured(scores: Scores, label: np.ndarray) -> BinaryMetrics:
     """The one metric that the simulation's rules are of."""
     return figures(average_precision=scores.value("average_precision", label, np.arange(len(label))))
 

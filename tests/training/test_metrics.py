@@ -1,14 +1,20 @@
 import numpy as np
 import pytest
 
-from training.metrics import Confusion, Metrics, best_threshold, evaluate
+from training.metrics import BinaryMetrics, Confusion, Scores, best_threshold
 
 LABEL = np.array([0, 0, 1, 0, 1])
 SCORE = np.array([0.1, 0.2, 0.3, 0.4, 0.8])
 
 
+def evaluated(threshold: float) -> BinaryMetrics:
+    found = Scores("binary", SCORE, threshold).evaluate(LABEL)
+    assert isinstance(found, BinaryMetrics)
+    return found
+
+
 def test_all_metrics_of_five_rows() -> None:
-    assert evaluate(LABEL, SCORE, 0.35) == Metrics(
+    assert evaluated(0.35) == BinaryMetrics(
         roc_auc=0.8333333333,
         average_precision=0.8333333333,
         precision=0.5,
@@ -20,11 +26,11 @@ def test_all_metrics_of_five_rows() -> None:
 
 
 def test_a_row_at_the_threshold_is_positive() -> None:
-    assert evaluate(LABEL, SCORE, 0.8).confusion.true_positive == 1
+    assert evaluated(0.8).confusion.true_positive == 1
 
 
 def test_nothing_predicted_positive_is_no_division_by_zero() -> None:
-    found = evaluate(LABEL, SCORE, 0.9)
+    found = evaluated(0.9)
     assert (found.precision, found.recall, found.f1) == (0.0, 0.0, 0.0)
 
 

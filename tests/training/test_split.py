@@ -14,6 +14,7 @@ def dataset(days: list[int] | None, labels: list[int], entities: list[int] | Non
     return Dataset(
         inputs=np.zeros((rows, 1)),
         label=np.array(labels),
+        classes=("0", "1"),
         entity=np.array(entities if entities is not None else range(rows)),
         event_day=None if days is None else np.array(days, dtype="datetime64[D]"),
     )
@@ -85,14 +86,13 @@ def test_at_random_neither_duplicates_nor_entities_are_on_both_sides() -> None:
 @pytest.mark.parametrize(
     ("days", "labels", "message"),
     [
-        ([1, 1, 1], [0, 1, 0], "the training part has 0 rows, 0 of them positive"),
-        ([1, 2, 3, 4], [0, 1, 0, 0], "the holdout has 1 rows, 0 of them positive"),
+        ([1, 1, 1], [0, 1, 0], "the training part has 0 rows (0: 0, 1: 0)"),
+        ([1, 2, 3, 4], [0, 1, 0, 0], "the holdout has 1 rows (0: 1, 1: 0)"),
     ],
 )
 def test_a_side_without_both_classes_is_refused(days: list[int], labels: list[int], message: str) -> None:
     with pytest.raises(ModelError) as caught:
         split(dataset(days, labels), Split(by="time", holdout_fraction=0.25), seed=1)
     assert str(caught.value) == (
-        f"{message}; both classes are needed. "
-        "Remedy: give more data, or another split or holdout_fraction in the use case"
+        f"{message}; each class is needed. Remedy: give more data, or another split or holdout_fraction in the use case"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_platform.errors import ModelError
 from mlops_platform.models.manifest import read_file, verify
-from mlops_platform.models.scorer import Scorer
+from mlops_platform.models.scorer import CompiledScorer, load_scorer
 from mlops_platform.models.verdict import Decision, Verdict
 from mlops_platform.use_case.spec import UseCase
 from tests.training.small_snapshots import a_job
@@ -87,7 +87,8 @@ def test_the_model_sees_the_features_and_nothing_else(
         manifest = verify(folder / family, credit_risk)
         reference = joblib.load(io.BytesIO(read_file(folder / family, manifest, "model.joblib")))
         assert reference.n_features_in_ == len(credit_risk.features)
-        scorer = Scorer(read_file(folder / family, manifest, "model.onnx"), manifest.compiled)
+        scorer = load_scorer(folder / family, manifest, credit_risk)
+        assert isinstance(scorer, CompiledScorer)
         np.testing.assert_array_equal(
             scorer.score(dataset.as_matrix(rows.inputs)), scorer.score(dataset.as_matrix(renamed.inputs))
         )

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from sklearn.pipeline import Pipeline
 
-from mlops_platform.models.scorer import Scorer
+from mlops_platform.models.scorer import CompiledScorer
 from mlops_platform.use_case.spec import UseCase
 from training.compiled import compile_pipeline, describe
 from training.estimators import tabular_builders
@@ -40,5 +40,5 @@ def test_nulls_go_where_the_imputer_would_send_them(credit_risk: UseCase, *, nul
     flags = {int(feature) for tree in pipeline["model"].estimators_ for feature in tree.tree_.feature if feature >= 5}
     assert bool(flags) == nulls_seen
     asked = np.where(null, np.nan, draw.normal(size=(2000, 5)))
-    scorer = Scorer(model, describe(credit_risk))
+    scorer = CompiledScorer(model, describe(credit_risk))
     np.testing.assert_allclose(scorer.score(asked), pipeline.predict_proba(asked)[:, 1], rtol=0, atol=1e-15)

@@ -4,23 +4,27 @@ A request is decoded to rows, and an answer is encoded from their predictions. I
 or the tensor ``id`` (BYTES) alone, whose features are looked up: such rows are predicted and recorded as those ids, by
 the challenger where it has its share of them. A feature's tensor has the datatype of the model's metadata or another
 one of its kind: numbers of any width, or BYTES; a null stands where the spec allows one. Outputs are ``prediction``
-(INT64) and ``probability`` (FP64).
+(INT64) and ``probability`` (FP64, of a 1); of several classes ``prediction`` (BYTES) and ``probabilities`` (FP64, a
+column for each class, whose names are in the metadata); of a regression ``prediction`` (FP64).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
+from mlops_platform.models.outcome import MEMBERS
 from mlops_platform.models.routing import Routing
 from mlops_platform.use_case.spec import UseCase
+from mlops_platform.use_case.task import Task
 from serving.api.document import COMPONENTS, MALFORMED, NOT_READY, UNKNOWN, problem_response
 from serving.api.errors import validated, validated_json
 from serving.api.protocols.tensors import InferRequest, Tensor, Value
 from serving.api.responses import JSON, json_response, request_id_of
 from serving.api.schemas import Schemas
+from serving.model import ServedModel
 from serving.predict.predictor import Asked, Prediction, look_up_all, require_champion
 from serving.problems import Problem, invalid
 from serving.runtime import Runtime
@@ -30,7 +34,7 @@ _BINARY_HEADER = "inference-header-content-length"
 """Says how much of a body is JSON; binary tensors follow it."""
 _DATATYPES = {"int": "INT64", "double": "FP64", "string": "BYTES"}
 _ID = "id"
-_OUTPUTS = {"prediction": "INT64", "probability": "FP64"}
+_PREDICTIONS: dict[Task, str] = {"binary": "INT64", "multiclass": "BYTES", "regression": "FP64"}
 _REQUEST: TypeAdapter[InferRequest] = TypeAdapter(InferRequest)
 
 
@@ -54,7 +58,7 @@ def kserve_routes(runtime: Runtime, schemas: dict[str, Schemas]) -> APIRouter:
     @router.get("/models/{name}/versions/{version}", responses=UNKNOWN, summary="The same of one version")
     async def model(name: str, version: str | None = None) -> dict[str, Any]:
         served = _served(runtime, name, version)
-        return _metadata(served.use_case, require_champion(served).version)
+        return _metadata(served.use_case, require_champion(served))
 
     @router.get("/models/{name}/ready", responses=UNKNOWN, summary="The model answers")
     @router.get("/models/{name}/versions/{version}/ready", responses=UNKNOWN, summary="The version answers")
@@ -66,7 +70,7 @@ def kserve_routes(runtime: Runtime, schemas: dict[str, Schemas]) -> APIRouter:
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
         served = _served(runtime, name, version)
         asked_for = await _decode(request)
-        outputs = _outputs(asked_for)
+        outputs = _outputs(asked_for, served.use_case)
         rows = await _rows(asked_for.inputs, served, schemas[name])
         request_id = request_id_of(request)
         found = await runtime.predictor.predict(served, rows, request_id)
@@ -99,19 +103,34 @@ def _served(runtime: Runtime, name: str, version: str | None) -> Served:
     return replace(served, routing=Routing())
 
 
-def _metadata(use_case: UseCase, version: str) -> dict[str, Any]:
+def _metadata(use_case: UseCase, champion: ServedModel) -> dict[str, Any]:
     return {
         "name": use_case.name,
-        "versions": [version],
-        "platform": "onnx",
+        "versions": [champion.version],
+        "platform": "onnx" if champion.is_compiled else "sklearn",
         "inputs": [_described(feature.name, _DATATYPES[feature.type]) for feature in use_case.features],
-        "outputs": [_described(name, datatype) for name, datatype in _OUTPUTS.items()],
+        "outputs": [_described_output(name, use_case) for name in MEMBERS[use_case.task]],
         "parameters": {"instead_of_inputs": _described(_ID, "BYTES")},
     }
 
 
 def _described(name: str, datatype: str) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": [-1, 1]}
+
+
+def _described_output(name: str, use_case: UseCase) -> dict[str, Any]:
+    if name != "probabilities":
+        return _described(name, _datatype(name, use_case))
+    classes = use_case.label.classes
+    return {
+        **_described(name, _datatype(name, use_case)),
+        "shape": [-1, len(classes)],
+        "parameters": {"classes": list(classes)},
+    }
+
+
+def _datatype(output: str, use_case: UseCase) -> str:
+    return _PREDICTIONS[use_case.task] if output == "prediction" else "FP64"
 
 
 async def _decode(request: Request) -> InferRequest:
@@ -122,11 +141,12 @@ async def _decode(request: Request) -> InferRequest:
     return decoded
 
 
-def _outputs(asked_for: InferRequest) -> list[str]:
+def _outputs(asked_for: InferRequest, use_case: UseCase) -> list[str]:
     """The names of the outputs, in the order asked for."""
-    wanted = [output.name for output in asked_for.outputs] if asked_for.outputs else list(_OUTPUTS)
-    if not set(wanted) <= set(_OUTPUTS):
-        raise invalid(f"outputs: there are {', '.join(_OUTPUTS)}")
+    there = MEMBERS[use_case.task]
+    wanted = [output.name for output in asked_for.outputs] if asked_for.outputs else list(there)
+    if not set(wanted) <= set(there):
+        raise invalid(f"outputs: there are {', '.join(there)}")
     return wanted
 
 
@@ -165,10 +185,6 @@ def _require_kind(tensor: Tensor, *, numbers: bool) -> None:
 def _encode(
     served: Served, found: Sequence[Prediction], outputs: Sequence[str], name: str, request_id: str
 ) -> dict[str, Any]:
-    data: dict[str, list[int] | list[float]] = {
-        "prediction": [answer.label for answer in found],
-        "probability": [answer.probability for answer in found],
-    }
     versions = {answer.model.version for answer in found}
     return {
         "model_name": served.use_case.name,
@@ -176,8 +192,15 @@ def _encode(
         **({"model_version": versions.pop()} if len(versions) == 1 else {}),
         "id": name,
         "parameters": {"request_id": request_id, "snapshot": served.snapshot_id},
-        "outputs": [
-            {"name": output, "shape": [len(found), 1], "datatype": _OUTPUTS[output], "data": data[output]}
-            for output in outputs
-        ],
+        "outputs": [_tensor(output, found, served.use_case) for output in outputs],
     }
+
+
+def _tensor(output: str, found: Sequence[Prediction], use_case: UseCase) -> dict[str, Any]:
+    rows: list[Mapping[str, Any]] = [dict(answer.outcome) for answer in found]
+    classes = use_case.label.classes
+    if output == "probabilities":
+        columns, data = len(classes), [row[output][name] for row in rows for name in classes]
+    else:
+        columns, data = 1, [row[output] for row in rows]
+    return {"name": output, "shape": [len(rows), columns], "datatype": _datatype(output, use_case), "data": data}

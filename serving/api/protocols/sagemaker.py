@@ -7,8 +7,8 @@ A body is decoded to what ``POST /predict`` takes, and encoded from what that an
 
 * JSON is the one and the other as they are.
 * CSV has one row of features per line, in the spec's order or in that of a first line with the features' names. An
-  empty field is a null; so is ``nan`` for a number. The answer has one line ``prediction,probability`` per row, with
-  empty fields for an unknown id.
+  empty field is a null; so is ``nan`` for a number. The answer has one line per row: ``prediction,probability``; the
+  class and the probability of each, in the spec's order; or the number. Its fields are empty for an unknown id.
 
 Without a wish in ``Accept`` the answer is of the type of the body.
 """
@@ -23,6 +23,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
+from mlops_platform.models.outcome import MEMBERS
 from mlops_platform.use_case.spec import Feature, UseCase
 from serving.api.document import MALFORMED, NOT_READY, UNKNOWN, by_reference, problem_response
 from serving.api.errors import validated, validated_json
@@ -96,7 +97,7 @@ def _add_invocations(router: APIRouter, path: str, runtime: Runtime, schemas: Sc
             given = _decode_csv(content, sent.parameters.get("charset", "utf-8"), schemas)
         served = runtime.served[schemas.use_case.name]
         answer = await runtime.predictor.answer_body(served, given, request_id_of(request))
-        return Response(answer if wanted == JSON else _encode_csv(answer), media_type=wanted)
+        return Response(answer if wanted == JSON else _encode_csv(answer, schemas.use_case), media_type=wanted)
 
 
 def _csv_in_words(use_case: UseCase) -> str:
@@ -160,9 +161,16 @@ def _value(field: str, feature: Feature) -> int | float | str | None:
         return float(number)
 
 
-def _encode_csv(answer: bytes) -> bytes:
+def _encode_csv(answer: bytes, use_case: UseCase) -> bytes:
     content = orjson.loads(answer)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows((row["prediction"], row["probability"]) for row in content.get("predictions", [content]))
+    writer.writerows(_fields(row, use_case) for row in content.get("predictions", [content]))
     return text.getvalue().encode()
+
+
+def _fields(row: dict[str, Any], use_case: UseCase) -> list[Any]:
+    if use_case.task != "multiclass":
+        return [row[member] for member in MEMBERS[use_case.task]]
+    probabilities = row["probabilities"] or {}
+    return [row["prediction"], *(probabilities.get(name) for name in use_case.label.classes)]

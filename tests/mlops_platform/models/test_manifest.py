@@ -7,6 +7,7 @@ import pytest
 
 from mlops_platform.errors import ModelError
 from mlops_platform.models.manifest import (
+    COMPILED_FILE,
     REQUIRED_FILES,
     CompiledInput,
     CompiledModel,
@@ -18,11 +19,13 @@ from mlops_platform.models.manifest import (
 )
 from mlops_platform.use_case.spec import UseCase
 
+FILES = (COMPILED_FILE, *REQUIRED_FILES)
+
 
 @pytest.fixture
 def folder(tmp_path: Path, credit_risk: UseCase) -> Path:
     """A model folder that is as it should be; its files say nothing."""
-    for name in REQUIRED_FILES:
+    for name in FILES:
         (tmp_path / name).write_text(f"content of {name}")
     manifest = ModelManifest(
         use_case="credit_risk",
@@ -41,7 +44,7 @@ def folder(tmp_path: Path, credit_risk: UseCase) -> Path:
         ),
         libraries={"scikit-learn": "1.9.1"},
         git_sha="0" * 40,
-        files={name: sha256((tmp_path / name).read_bytes()) for name in REQUIRED_FILES},
+        files={name: sha256((tmp_path / name).read_bytes()) for name in FILES},
     )
     (tmp_path / "manifest.json").write_text(manifest.model_dump_json(indent=2))
     return tmp_path
@@ -74,7 +77,7 @@ def test_another_manifest_than_the_registered_one_is_refused(folder: Path, credi
     )
 
 
-@pytest.mark.parametrize("name", REQUIRED_FILES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_changed_or_missing_file_is_named(folder: Path, credit_risk: UseCase, name: str) -> None:
     was, now = sha256((folder / name).read_bytes()), sha256(b"forged")
     (folder / name).write_bytes(b"forged")

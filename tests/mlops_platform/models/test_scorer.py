@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 
 from mlops_platform.errors import ModelError
 from mlops_platform.models.manifest import CompiledInput, CompiledModel
-from mlops_platform.models.scorer import Row, Scorer
+from mlops_platform.models.scorer import CompiledScorer, Row
 from mlops_platform.use_case.spec import UseCase
 
 NAMES = ("age", "years")
@@ -56,27 +56,27 @@ def of_a_tensor_each() -> bytes:
 
 
 def test_rows_by_name_and_a_matrix_get_the_same_scores() -> None:
-    scorer = Scorer(of_one_tensor(), ONE_TENSOR)
-    assert scorer.probabilities([{"years": 0.25, "age": 1}, {"age": 0.5, "years": 3.0}]) == [1.25, 3.5]
+    scorer = CompiledScorer(of_one_tensor(), ONE_TENSOR)
+    assert scorer.score_rows([{"years": 0.25, "age": 1}, {"age": 0.5, "years": 3.0}]) == [1.25, 3.5]
     np.testing.assert_array_equal(scorer.score(np.array([[1.0, 0.25], [0.5, 3.0]])), [1.25, 3.5])
 
 
 def test_strings_are_tensors_of_their_own_and_a_null_one_is_empty() -> None:
-    scorer = Scorer(of_a_tensor_each(), TENSOR_EACH)
+    scorer = CompiledScorer(of_a_tensor_each(), TENSOR_EACH)
     rows: list[Row] = [{"town": "Rome", "age": 0}, {"town": None, "age": 0.5}, {"town": "Oslo", "age": 0.125}]
-    assert scorer.probabilities(rows) == [0.5, 0.75, 0.125]
+    assert scorer.score_rows(rows) == [0.5, 0.75, 0.125]
     matrix = np.array([["Rome", 0.0], ["", 0.5], ["Oslo", 0.125]], dtype=object)
     np.testing.assert_array_equal(scorer.score(matrix), [0.5, 0.75, 0.125])
 
 
 def test_a_null_number_is_nan() -> None:
-    scorer = Scorer(of_one_tensor(), ONE_TENSOR)
-    assert np.isnan(scorer.probabilities([{"age": 0.5, "years": None}])).all()
+    scorer = CompiledScorer(of_one_tensor(), ONE_TENSOR)
+    assert np.isnan(scorer.score_rows([{"age": 0.5, "years": None}])).all()
 
 
 def test_what_does_not_load_or_answer_is_refused(credit_risk: UseCase) -> None:
     with pytest.raises(ModelError, match=r"^model\.onnx does not load \("):
-        Scorer(b"half a mod", ONE_TENSOR)
+        CompiledScorer(b"half a mod", ONE_TENSOR)
     first, second = credit_risk.features[:2]
     two = credit_risk.model_copy(
         update={
@@ -86,7 +86,7 @@ def test_what_does_not_load_or_answer_is_refused(credit_risk: UseCase) -> None:
             )
         }
     )
-    scorer = Scorer(of_one_tensor(), ONE_TENSOR)
+    scorer = CompiledScorer(of_one_tensor(), ONE_TENSOR)
     with pytest.raises(ModelError, match=r"^model\.onnx answers \[0\.75, nan\], which are no probabilities"):
         scorer.check_answers(two)
     with pytest.raises(ModelError, match=r"^model\.onnx does not answer a row of credit_risk \(KeyError\)"):

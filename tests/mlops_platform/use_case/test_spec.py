@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from mlops_platform.errors import UnknownUseCase
 from mlops_platform.use_case.find import all_use_cases, get_use_case
-from mlops_platform.use_case.spec import Feature, Label, RawColumn, Rule, Source, Split, UseCase
+from mlops_platform.use_case.spec import Feature, Label, QualityGate, RawColumn, Rule, Source, Split, UseCase
 
 
 def remade(spec: UseCase, **changes: object) -> UseCase:
@@ -128,6 +128,64 @@ def test_the_spec_hash_follows_the_features_and_not_the_prose_around_them(credit
     retitled = remade(credit_risk, title="other words")
     assert retitled.spec_hash == credit_risk.spec_hash
     assert fewer.spec_hash != credit_risk.spec_hash
+
+
+CLASSES = Label(name="status", meaning="how it ended", classes=("late", "never", "on time"))
+NUMBER = Label(name="status", meaning="days late")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "int"),
+        ({"task": "multiclass", "label": CLASSES, "primary_metric": "log_loss", "gate": QualityGate()}, "string"),
+        ({"task": "regression", "label": NUMBER, "primary_metric": "rmse", "gate": QualityGate()}, "double"),
+    ],
+)
+def test_the_task_decides_the_type_of_the_label(credit_risk: UseCase, changes: dict[str, object], kind: str) -> None:
+    assert dict(remade(credit_risk, **changes).feature_table)["status"] == kind
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": NUMBER}, "the label status of a binary task needs positive and negative, and no classes"),
+        (
+            {"task": "multiclass"},
+            "the label status of a multiclass task needs two different classes or more, and neither positive nor",
+        ),
+        (
+            {"task": "multiclass", "label": CLASSES.model_copy(update={"classes": ("late", "late")})},
+            "the label status of a multiclass task needs two different classes or more",
+        ),
+        ({"task": "regression", "label": CLASSES}, "the label status of a regression is a number: it has classes"),
+        ({"task": "regression"}, "the label status of a regression is a number: it has positive, negative"),
+        (
+            {"task": "regression", "label": NUMBER},
+            "average_precision, roc_auc cannot be measured of a regression task; its metrics are rmse, mae, r2",
+        ),
+        (
+            {"gate": QualityGate(maximum={"mae": 3})},
+            "mae cannot be measured of a binary task; its metrics are roc_auc,",
+        ),
+    ],
+)
+def test_a_label_and_metrics_are_those_of_the_task(
+    credit_risk: UseCase, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        remade(credit_risk, **changes)
+
+
+def test_the_spec_hash_follows_the_task_and_the_order_of_its_classes(credit_risk: UseCase) -> None:
+    several = {"task": "multiclass", "primary_metric": "log_loss", "gate": QualityGate()}
+    specs = [
+        credit_risk,
+        remade(credit_risk, label=CLASSES, **several),
+        remade(credit_risk, label=CLASSES.model_copy(update={"classes": CLASSES.classes[::-1]}), **several),
+        remade(credit_risk, task="regression", label=NUMBER, primary_metric="rmse", gate=QualityGate()),
+    ]
+    assert len({spec.spec_hash for spec in specs}) == 4
 
 
 def test_an_unknown_use_case_names_the_closest() -> None:
