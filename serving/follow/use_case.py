@@ -204,6 +204,7 @@ class UseCaseFollower:
             "redis_refused": served.store.refused if isinstance(served.store, RedisFirst) else None,
             "snapshot_refused": self._snapshots.refused or self._waiting.get("snapshot"),
             "model_version": served.champion.version if served.champion else None,
+            "model_not_compiled": served.champion.manifest.not_compiled if served.champion else None,
             "model_refused": self._champion.refused or self._waiting.get(CHAMPION),
             "challenger_version": served.challenger.version if served.challenger else None,
             "challenger_refused": self._challenger.refused or self._waiting.get(CHALLENGER),
