@@ -5,7 +5,14 @@ from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import Param, Run
 
 from mlops_platform.models import manifest as model_manifest
-from mlops_platform.models.registry import MANIFEST_TAG, RUN_TAG, SUPERSEDES_TAG, VERDICT_TAG, ModelRegistry
+from mlops_platform.models.registry import (
+    MANIFEST_TAG,
+    NOT_COMPILED_TAG,
+    RUN_TAG,
+    SUPERSEDES_TAG,
+    VERDICT_TAG,
+    ModelRegistry,
+)
 from mlops_platform.models.verdict import Decision
 from training.model_folder import CandidateModel
 
@@ -52,6 +59,7 @@ class Registrar:
             "spec_hash": manifest.spec_hash,
             "git_sha": manifest.git_sha,
             MANIFEST_TAG: digest,
+            **({} if manifest.not_compiled is None else {NOT_COMPILED_TAG: manifest.not_compiled}),
         }
         run = self._run(manifest.use_case, tags)
         self._log(run, model)

@@ -44,6 +44,8 @@ def _use_case_text(found: UseCaseStatus) -> str:
         "champion": found.champion,
     }
     lines = [found.name, *(f"  {name:<10} {cell(value)}" for name, value in facts.items())]
+    if found.not_compiled is not None:
+        lines.append(f"      run by scikit-learn, slower than a compiled form: {found.not_compiled}")
     return "\n".join([*lines, *(_run_line(run) for run in found.runs)])
 
 

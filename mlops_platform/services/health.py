@@ -49,6 +49,8 @@ class UseCaseStatus:
     published_at: dt.datetime | None
     champion: str | None
     runs: tuple[RunStatus, ...]
+    not_compiled: str | None = None
+    """Why scikit-learn runs the champion, slower than a compiled form; None where it has one."""
 
 
 class ServiceHealth(_Record):

@@ -1,5 +1,6 @@
 """``mlops status``: what the watcher saw, and that it is away."""
 
+import dataclasses
 import datetime as dt
 import json
 
@@ -49,6 +50,14 @@ def test_status_shows_services_and_what_is_published() -> None:
         "      rejected: version 4\n"
         "      - roc_auc is too low"
     )
+
+
+def test_a_champion_without_a_compiled_form_is_said_to_be_slower() -> None:
+    slow = dataclasses.replace(REPORT.use_cases[0], not_compiled="metric='canberra' is not implemented", runs=())
+    assert status_text(REPORT.model_copy(update={"use_cases": (slow,)}), AT).splitlines()[-2:] == [
+        "  champion   3",
+        "      run by scikit-learn, slower than a compiled form: metric='canberra' is not implemented",
+    ]
 
 
 def test_what_does_not_move_is_shown_beneath_the_services_and_what_just_began_to_wait_is_not() -> None:
