@@ -114,7 +114,7 @@ def load_scorer(folder: Path, manifest: ModelManifest, use_case: UseCase) -> Sco
     """
     if manifest.compiled is not None:
         return CompiledScorer(model_manifest.read_file(folder, manifest, COMPILED_FILE), manifest.compiled)
-    # scikit-learn takes a second and 100 MB: only a worker that has such a model needs it
+    # scikit-learn takes 2 s and 160 MB: only a worker that has such a model needs it
     from mlops_platform.models.reference import ReferenceScorer  # noqa: PLC0415
 
     return ReferenceScorer(model_manifest.read_file(folder, manifest, REFERENCE_FILE), manifest, use_case)

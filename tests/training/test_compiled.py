@@ -1,21 +1,53 @@
 """The compiled model against scikit-learn, where single precision would go wrong."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
 import pandas as pd
 import pytest
-from sklearn.pipeline import Pipeline
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from threadpoolctl import threadpool_limits
 
+from mlops_platform.errors import ModelError
 from mlops_platform.models.manifest import CompiledInput, CompiledModel
 from mlops_platform.models.scorer import CompiledScorer
-from mlops_platform.use_case.spec import Feature, UseCase
-from training.compiled import Parity, awkward_rows, compare, compile_pipeline, describe
+from mlops_platform.use_case.spec import Feature, Label, UseCase
+from training.compiled import Compilation, Parity, awkward_rows, compare, compile_if_exact, compile_pipeline, describe
 from training.estimators import tabular_builders
 from training.fit import Fitted
 from training.metrics import Scores
 
 TOWN = Feature(name="town", type="string", nullable=True, meaning="where", example="Rome", allowed=("Rome", "Oslo"))
+
+
+@pytest.fixture
+def several(credit_risk: UseCase) -> UseCase:
+    """Credit risk's features, of which something else is told."""
+    label = Label(name="status", meaning="how it ended", classes=("late", "never", "on time"))
+    return credit_risk.model_copy(update={"task": "multiclass", "label": label})
+
+
+@pytest.fixture
+def numbers(credit_risk: UseCase) -> UseCase:
+    label = Label(name="status", meaning="days late")
+    return credit_risk.model_copy(update={"task": "regression", "label": label})
 
 
 def inputs_of(rows: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -126,3 +158,81 @@ def test_a_difference_is_found(credit_risk: UseCase) -> None:
     wrong[7] += 0.25
     found = compare(Scores("binary", wrong, wrong[7] - 0.125), scorer, inputs)
     assert (found.labels_different, found.largest_difference) == (1, 0.25)
+
+
+def _behind_an_imputer(model: Any) -> Pipeline:
+    return Pipeline([("inputs", SimpleImputer(strategy="median", add_indicator=True)), ("model", model)])
+
+
+CLASSIFIERS = [
+    _behind_an_imputer(GradientBoostingClassifier(n_estimators=10)),
+    _behind_an_imputer(GradientBoostingClassifier(n_estimators=5, init="zero")),
+    make_pipeline(SimpleImputer(), StandardScaler(), GradientBoostingClassifier(n_estimators=10)),
+    _behind_an_imputer(HistGradientBoostingClassifier(max_iter=10)),
+    make_pipeline(HistGradientBoostingClassifier(max_iter=10)),  # takes nulls itself
+    _behind_an_imputer(ExtraTreesClassifier(10, random_state=1)),
+    make_pipeline(RandomForestClassifier(10, random_state=1)),  # takes nulls itself
+    make_pipeline(SimpleImputer(), StandardScaler(), CalibratedClassifierCV(LinearSVC())),
+]
+REGRESSORS = [
+    _behind_an_imputer(GradientBoostingRegressor(n_estimators=10)),
+    _behind_an_imputer(GradientBoostingRegressor(n_estimators=10, loss="huber")),
+    _behind_an_imputer(HistGradientBoostingRegressor(max_iter=10)),
+    make_pipeline(HistGradientBoostingRegressor(max_iter=10)),
+    make_pipeline(RandomForestRegressor(10, random_state=1)),
+    make_pipeline(SimpleImputer(), StandardScaler(), Ridge()),
+]
+
+
+def told(model: Any) -> str:
+    return "-".join(type(step).__name__ for _, step in model.steps)
+
+
+def compiled(use_case: UseCase, pipeline: Pipeline, label: np.ndarray, threshold: float | None) -> Compilation:
+    inputs, _ = inputs_of(300)
+    with threadpool_limits(1):  # so few rows are quicker by one thread
+        fitted = Fitted(clone(pipeline).fit(inputs, label), use_case.task, threshold)
+        return compile_if_exact(fitted.pipeline, fitted.scores, use_case, inputs)
+
+
+@pytest.mark.parametrize("pipeline", CLASSIFIERS, ids=told)
+@pytest.mark.parametrize("classes", ["0 and 1", "two", "three"])
+def test_every_model_of_trees_is_exact_whatever_it_predicts(
+    credit_risk: UseCase, several: UseCase, pipeline: Pipeline, classes: str
+) -> None:
+    inputs, label = inputs_of(300)
+    if classes == "three":
+        label = label + (inputs[:, 0] > 50)
+    use_case = credit_risk if classes == "0 and 1" else several
+    found = compiled(use_case, pipeline, label, 0.5 if classes == "0 and 1" else None)
+    assert (found.not_compiled, found.parity and found.parity.largest_difference) == (None, 0.0)
+
+
+@pytest.mark.parametrize("pipeline", REGRESSORS, ids=told)
+def test_numbers_are_exact_in_proportion_to_them(numbers: UseCase, pipeline: Pipeline) -> None:
+    inputs, label = inputs_of(300)
+    found = compiled(numbers, pipeline, 1e6 * label + inputs[:, 0], None)
+    assert (found.not_compiled, found.parity and found.parity.largest_difference) == (None, 0.0)
+
+
+def test_what_is_not_exact_or_cannot_be_translated_is_not_compiled_and_says_why(
+    several: UseCase, numbers: UseCase
+) -> None:
+    inputs, label = inputs_of(300)
+    inexact = make_pipeline(SimpleImputer(), CalibratedClassifierCV(SVC(), method="isotonic"))
+    found = compiled(several, inexact, label + (inputs[:, 0] > 50), None)
+    assert (found.content, found.parity) == (None, None)
+    assert str(found.not_compiled).startswith("its translation is not exact: ")
+    poisson = _behind_an_imputer(HistGradientBoostingRegressor(loss="poisson", max_iter=5))
+    found = compiled(numbers, poisson, inputs[:, 0], None)
+    assert found == Compilation(
+        None, None, "it cannot be translated (NotImplementedError: the link of the loss poisson)"
+    )
+
+
+def test_a_pipeline_that_takes_no_null_where_the_spec_has_room_for_one_is_refused(credit_risk: UseCase) -> None:
+    inputs, label = inputs_of(300)
+    inputs = np.nan_to_num(inputs)
+    fitted = Fitted(make_pipeline(LogisticRegression()).fit(inputs, label), "binary", 0.5)
+    with pytest.raises(ModelError, match="does not take a row that the spec allows: Input X contains"):
+        compile_if_exact(fitted.pipeline, fitted.scores, credit_risk, inputs)

@@ -1,10 +1,13 @@
 """Several classes and numbers, from training to an answer by HTTP: compiled models, and those that nothing compiles."""
 
+import asyncio
 import csv
 import json
 import logging
 import math
 import shutil
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pytest
 from mlops_platform.errors import ModelError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.models.manifest import manifest_sha256
+from mlops_platform.models.outcome import Score
+from mlops_platform.models.scorer import Row, load_scorer
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.task import METRICS
 from serving.log.publish import publish
@@ -266,3 +271,30 @@ def test_a_pipeline_is_not_unpickled_before_it_is_verified(wine: TrainedUseCase,
     registration = Registration(version="1", manifest_sha256=manifest_sha256(folder), registered_at=REGISTERED_AT)
     with pytest.raises(ModelError, match=r"model\.joblib has the sha256"):
         load(folder, wine.use_case, registration)
+
+
+def test_a_pipeline_of_another_scikit_learn_is_refused(wine: TrainedUseCase) -> None:
+    folder = wine.models / "nearest_neighbours"
+    manifest = wine.manifest("nearest_neighbours").model_copy(update={"libraries": {"scikit-learn": "1.0.0"}})
+    with pytest.raises(ModelError, match=r"^model\.joblib was made by scikit-learn 1\.0\.0, here is 1\."):
+        load_scorer(folder, manifest, wine.use_case)
+
+
+async def test_a_model_that_is_slow_holds_up_nobody_else(
+    serve: Serve, settings: PlatformSettings, wine: TrainedUseCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(wine.install(settings, "nearest_neighbours"), (wine.use_case,)) as (client, service):
+        champion = service.runtime.served["wine"].champion
+        assert champion is not None
+        answered, score_rows = threading.Event(), champion.scorer.score_rows
+
+        def slow(rows: Sequence[Row]) -> list[Score]:
+            assert answered.wait(20)
+            return score_rows(rows)
+
+        monkeypatch.setattr(champion.scorer, "score_rows", slow)
+        one = asyncio.create_task(client.get(f"/predict/{IDS[0]}"))
+        several = asyncio.create_task(client.post("/predict", json={"rows": wine.features}))
+        assert (await client.get(f"/features/{IDS[0]}")).status_code == 200
+        answered.set()
+        assert [(await one).status_code, (await several).status_code] == [200, 200]
