@@ -101,7 +101,7 @@ class PlatformSettings(BaseSettings):
     snapshots_kept: Annotated[int, Field(ge=2)] = 7
     notification_webhook_url: SecretStr | None = None
 
-    # The use case behind the prediction service's short paths (`/predict/{id}`).
+    # The use case that SageMaker's path `/invocations` stands for, and a command that names none.
     serving_default_use_case: str = "credit_risk"
     serving_workers: Annotated[int, Field(ge=1, le=64)] = 1
     # Unset: a key is asked for as soon as the service is bound to anything but loopback.

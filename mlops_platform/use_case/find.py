@@ -42,7 +42,9 @@ def find_use_cases() -> UseCases:
             usable.append(_read(name, folders))
         except BrokenUseCase as error:
             broken.append(error)
-    return UseCases(tuple(usable), tuple(broken))
+    clashing = _claiming_a_path_of_another(usable)
+    broken += clashing.values()
+    return UseCases(tuple(one for one in usable if one.name not in clashing), tuple(broken))
 
 
 def all_use_cases() -> tuple[UseCase, ...]:
@@ -128,6 +130,26 @@ def _read(name: str, folders: list[Path]) -> UseCase:
             name, f"{file}: the use case is named {use_case.name!r}", remedy=f"give it its folder's name, {name!r}"
         )
     return use_case
+
+
+def _claiming_a_path_of_another(found: list[UseCase]) -> dict[str, BrokenUseCase]:
+    """By name, the use cases of which a short path is another's: that of an earlier folder or, in it, name."""
+    parents = use_case_folders()
+    owners: dict[str, str] = {}
+    refused: dict[str, BrokenUseCase] = {}
+    for use_case in sorted(found, key=lambda one: parents.index(file_of(one.name, "spec").parents[1])):
+        paths = [short.path for short in use_case.short_paths]
+        taken = next((path for path in paths if path in owners), None)
+        if taken is None:
+            owners |= dict.fromkeys(paths, use_case.name)
+        else:
+            refused[use_case.name] = BrokenUseCase(
+                use_case.name,
+                f"{file_of(use_case.name, 'spec')}: {use_case.name} claims the short path {taken}, and so does "
+                f"{owners[taken]}",
+                remedy=f"give one of them another: {owners[taken]} keeps it",
+            )
+    return refused
 
 
 def _let_python_find() -> None:

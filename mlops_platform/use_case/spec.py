@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from mlops_platform.use_case.short_paths import ShortPath, check_short_paths
 from mlops_platform.use_case.task import METRICS, Metric, Task
 
 ColumnType = Literal["int", "long", "double", "string", "date", "boolean", "timestamp"]
@@ -187,6 +188,7 @@ class UseCase(_Spec):
     candidates: tuple[Candidate, ...]
     primary_metric: Metric
     gate: QualityGate
+    short_paths: tuple[ShortPath, ...] = ()
     quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
     seed: int = 20190101
     schedule: str | None = "@daily"
@@ -222,6 +224,7 @@ class UseCase(_Spec):
                 raise ValueError(f"{role} {name!r} is a {kind}; it has to be one of {', '.join(taken)}")
         if self.split.by == "time" and self.event_time is None:
             raise ValueError("a split by time needs an event_time")
+        check_short_paths(self.short_paths, self.features)
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from mlops_platform.use_case.ids import ids_are_whole_numbers
+from mlops_platform.use_case.short_paths import ByIdPath
 from serving.api import lookups
 from serving.predict.predictor import look_up
 from serving.runtime import Runtime
@@ -35,11 +36,11 @@ class HotRoutes:
         for name, use_case in runtime.use_cases.items():
             if not ids_are_whole_numbers(use_case):
                 continue
-            features, predict = _features(runtime, name), _predict(runtime, name)
-            prefixes = [f"/v1/{name}", *([""] if name == runtime.settings.serving_default_use_case else [])]
-            for prefix in prefixes:
-                self._by_prefix[f"{prefix}/features"] = HotRoute(f"{prefix}/features/{{id}}", features)
-                self._by_prefix[f"{prefix}/predict"] = HotRoute(f"{prefix}/predict/{{id}}", predict)
+            answers = {"features": _features(runtime, name), "prediction": _predict(runtime, name)}
+            paths = [(f"/v1/{name}/features", "features"), (f"/v1/{name}/predict", "prediction")]
+            paths += [(short.path, short.answers) for short in use_case.short_paths if isinstance(short, ByIdPath)]
+            for path, what in paths:
+                self._by_prefix[path] = HotRoute(f"{path}/{{id}}", answers[what])
 
     def match(self, scope: Scope) -> tuple[HotRoute | None, str]:
         """The hot route that a request asks, and the id; None for any other request."""

@@ -42,7 +42,8 @@ class Schemas:
     batch_limit: int
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
+        """The use case's name as a schema's begins."""
         return "".join(part.capitalize() for part in self.use_case.name.split("_"))
 
     @cached_property
@@ -83,10 +84,17 @@ class Schemas:
         """One row of features, as a caller gives it: every name there, none unknown, each in its range."""
         return self._row("FeatureInput", ranges=True)
 
+    @property
+    def predicted(self) -> Any:
+        """The type of a prediction."""
+        if self.use_case.task == "multiclass":
+            return Literal[self.use_case.label.classes]
+        return Literal[0, 1] if self.use_case.task == "binary" else float
+
     @cached_property
     def prediction(self) -> type[BaseModel]:
         return create_model(
-            f"{self._title}Prediction",
+            f"{self.title}Prediction",
             __config__=ConfigDict(json_schema_extra={"examples": [self._prediction_example]}),
             id=(str, Field(description="the id that was asked for")),
             **self._outcome(),
@@ -128,7 +136,7 @@ class Schemas:
     def row_predictions(self) -> type[BaseModel]:
         """The answer to a list of ids or rows, in the order asked for."""
         member = create_model(
-            f"{self._title}BatchMember",
+            f"{self.title}BatchMember",
             id=(str | None, Field(description="the id asked for; null for a row of features")),
             **self._outcome(nullable=True),
             feature_date=(str | None, Field(description="the day of the event that the features describe")),
@@ -136,7 +144,7 @@ class Schemas:
             model_version=(str | None, Field(description="version in the model registry")),
         )
         return create_model(
-            f"{self._title}Predictions",
+            f"{self.title}Predictions",
             predictions=(list[member], Field(description="in the order asked for; null members for an unknown id")),
             stale=(bool, Field(description="the snapshot is older than the use case's limit")),
             snapshot=(str, Field(description="the snapshot of features")),
@@ -150,7 +158,7 @@ class Schemas:
         what = "prediction" if regression else "probability"
         base: Any = (float, Field(description=f"mean {what} of a sample of the snapshot"))
         return create_model(
-            f"{self._title}Explanation",
+            f"{self.title}Explanation",
             id=(str, ...),
             **self._outcome(),
             **{f"base_{what}": base},
@@ -166,9 +174,9 @@ class Schemas:
     @cached_property
     def predict_request(self) -> Any:
         """The body of a prediction: an id, a list of ids, or rows of features."""
-        by_id = create_model(f"{self._title}ById", __config__=_STRICT, id=(self.entity_id_in_body, ...))
+        by_id = create_model(f"{self.title}ById", __config__=_STRICT, id=(self.entity_id_in_body, ...))
         by_ids = create_model(
-            f"{self._title}ByIds", __config__=_STRICT, ids=(self._several(self.entity_id_in_body), ...)
+            f"{self.title}ByIds", __config__=_STRICT, ids=(self._several(self.entity_id_in_body), ...)
         )
         by_rows: Any = self.rows_request
         return Annotated[
@@ -182,25 +190,25 @@ class Schemas:
 
     @cached_property
     def rows_request(self) -> type[BaseModel]:
-        return create_model(f"{self._title}ByRows", __config__=_STRICT, rows=(self._several(self.feature_input), ...))
+        return create_model(f"{self.title}ByRows", __config__=_STRICT, rows=(self._several(self.feature_input), ...))
 
     @cached_property
     def features_request(self) -> type[BaseModel]:
         return create_model(
-            f"{self._title}FeaturesRequest", __config__=_STRICT, ids=(self._several(self.entity_id_in_body), ...)
+            f"{self.title}FeaturesRequest", __config__=_STRICT, ids=(self._several(self.entity_id_in_body), ...)
         )
 
     @cached_property
     def features_answer(self) -> type[BaseModel]:
         features: Any = self.features
         member = create_model(
-            f"{self._title}FeatureRow",
+            f"{self.title}FeatureRow",
             id=(str, ...),
             feature_date=(str | None, ...),
             features=(features | None, Field(description="null for an unknown id")),
         )
         return create_model(
-            f"{self._title}FeatureRows",
+            f"{self.title}FeatureRows",
             rows=(list[member], Field(description="in the order asked for")),
             stale=(bool, ...),
             snapshot=(str, ...),
@@ -212,13 +220,13 @@ class Schemas:
         label = self.use_case.label
         fields: dict[str, tuple[Any, str]] = {}
         if self.use_case.task == "binary":
-            fields["prediction"] = (Literal[0, 1], f"1: {label.positive}; 0: {label.negative}")
+            fields["prediction"] = (self.predicted, f"1: {label.positive}; 0: {label.negative}")
             fields["probability"] = (float, f"of 1: {label.positive}")
         elif self.use_case.task == "multiclass":
-            fields["prediction"] = (Literal[label.classes], f"the most probable: {label.meaning}")
+            fields["prediction"] = (self.predicted, f"the most probable: {label.meaning}")
             fields["probabilities"] = (dict[str, float], f"by class: {', '.join(label.classes)}")
         else:
-            fields["prediction"] = (float, label.meaning)
+            fields["prediction"] = (self.predicted, label.meaning)
         return {
             name: (kind | None if nullable else kind, Field(description=description))
             for name, (kind, description) in fields.items()
@@ -228,10 +236,10 @@ class Schemas:
         return Annotated[list[kind], Field(min_length=1, max_length=self.batch_limit)]
 
     def _row(self, suffix: str, *, ranges: bool) -> type[BaseModel]:
-        fields = {feature.name: (_feature_type(feature, ranges=ranges), ...) for feature in self.use_case.features}
+        fields = {feature.name: (feature_type(feature, ranges=ranges), ...) for feature in self.use_case.features}
         example: JsonDict = {feature.name: feature.example for feature in self.use_case.features}
         config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
-        return create_model(f"{self._title}{suffix}", __config__=config, **fields)  # type: ignore[call-overload, no-any-return]
+        return create_model(f"{self.title}{suffix}", __config__=config, **fields)  # type: ignore[call-overload, no-any-return]
 
 
 class Contribution(BaseModel):
@@ -270,7 +278,8 @@ class ModelCard(BaseModel):
     snapshot: str | None
 
 
-def _feature_type(feature: Feature, *, ranges: bool) -> Any:
+def feature_type(feature: Feature, *, ranges: bool) -> Any:
+    """The type of one feature's value; with ``ranges`` as a caller gives it."""
     kind: Any
     if feature.type == "string":
         kind = Literal[feature.allowed] if ranges and feature.allowed else str
@@ -287,18 +296,18 @@ def _feature_type(feature: Feature, *, ranges: bool) -> Any:
         }
     constrained = Annotated[kind, Field(**bounds)] if ranges and bounds else kind
     if kind is int:
-        constrained = Annotated[constrained, BeforeValidator(_as_whole_number)]
+        constrained = Annotated[constrained, BeforeValidator(as_whole_number)]
     taken = constrained | None if feature.nullable else constrained
     return Annotated[taken, Field(description=feature.meaning, examples=[feature.example])]
 
 
 def _as_text(value: Any) -> Any:
-    number = _as_whole_number(value)
+    number = as_whole_number(value)
     whole = isinstance(number, int) and not isinstance(number, bool)
     return str(number) if whole and abs(number) <= _LARGEST_NUMBER else value
 
 
-def _as_whole_number(value: Any) -> Any:
+def as_whole_number(value: Any) -> Any:
     """JSON does not tell 31.0 from 31, and pandas writes a column of whole numbers with a gap that way."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

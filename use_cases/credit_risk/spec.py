@@ -1,5 +1,6 @@
 """Credit risk: given a customer id, will the loan be repaid on time?"""
 
+from mlops_platform.use_case.short_paths import ByIdPath
 from mlops_platform.use_case.spec import Candidate, Feature, Label, QualityGate, RawColumn, Split, UseCase
 
 NOT_EMPLOYED_SINCE = "3021-09-18"
@@ -106,5 +107,9 @@ USE_CASE = UseCase(
         gain_over_baseline={"average_precision": 0.002},
         # the whole gain over the baseline is about 0.01
         largest_loss_to_champion={"average_precision": 0.005, "roc_auc": 0.02},
+    ),
+    short_paths=(
+        ByIdPath(path="/features", answers="features", parameter="user_id"),
+        ByIdPath(path="/predict", answers="prediction", parameter="user_id"),
     ),
 )

@@ -67,6 +67,21 @@ def test_two_folders_of_one_name_are_refused_not_chosen_from(project_root: Path,
     assert f"two folders are called toy: {TOY / 'toy'}, {tmp_path / 'toy'}" in broken
 
 
+def test_of_two_specs_that_claim_one_path_the_later_is_refused_and_both_are_named(
+    project_root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(TOY / "toy", tmp_path / "a_toy")
+    spec = tmp_path / "a_toy" / "spec.py"
+    claim = "UseCase(short_paths=({'shape': 'health', 'path': '/predict', 'answer': {}},),"
+    spec.write_text(spec.read_text().replace('name="toy"', 'name="a_toy"').replace("= UseCase(", f"= {claim}"))
+    usable, broken = in_process(project_root, LIST, tmp_path)
+    assert usable == "usable credit_risk"
+    assert broken == (
+        f"broken a_toy {spec}: a_toy claims the short path /predict, and so does credit_risk. "
+        "Remedy: give one of them another: credit_risk keeps it"
+    )
+
+
 def test_a_folder_that_is_named_twice_or_is_the_projects_own_counts_once(project_root: Path) -> None:
     assert in_process(project_root, LIST, TOY, TOY, project_root / "use_cases") == [f"{OURS} toy"]
 
