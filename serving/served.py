@@ -20,7 +20,8 @@ from mlops_platform.use_case.spec import UseCase
 from serving.model import ServedModel
 
 ServedStore = EmbeddedStore | RedisFirst
-Variant = Literal["champion", "challenger"]
+Variant = Literal["champion", "challenger", "named"]
+"""By what right a model answers: as one of the two, or because a caller named it."""
 
 _BUCKETS = 2**32
 
@@ -34,6 +35,8 @@ class Served:
     snapshot: SnapshotManifest | None = None
     champion: ServedModel | None = None
     challenger: ServedModel | None = None
+    named: ServedModel | None = None
+    """The model that a caller asked for by name: it answers everything."""
     routing: Routing = field(default_factory=Routing)
     checked_at: dt.datetime | None = None
     """When it was last known that there is no newer data; None where that is not known."""
@@ -56,10 +59,17 @@ class Served:
 
     def variant(self, entity_id: str | None) -> Variant:
         """Who answers this id; a row without an id is the champion's."""
+        if self.named is not None:
+            return "named"
         share = self.routing.challenger_share
         if not share or self.challenger is None or entity_id is None:
             return "champion"
         return "challenger" if zlib.crc32(b"routing:" + entity_id.encode()) < share * _BUCKETS else "champion"
+
+    def model(self, variant: Variant) -> ServedModel | None:
+        if variant == "champion":
+            return self.champion
+        return self.challenger if variant == "challenger" else self.named
 
     def stale(self, now: float) -> bool:
         """It is longer ago than the use case allows that the snapshot was known to have all that there is."""

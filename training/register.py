@@ -6,9 +6,11 @@ from mlflow.entities import Param, Run
 
 from mlops_platform.models import manifest as model_manifest
 from mlops_platform.models.registry import (
+    FAMILY_TAG,
     MANIFEST_TAG,
     NOT_COMPILED_TAG,
     RUN_TAG,
+    SPEC_HASH_TAG,
     SUPERSEDES_TAG,
     VERDICT_TAG,
     ModelRegistry,
@@ -54,9 +56,9 @@ class Registrar:
         tags = {
             "use_case": manifest.use_case,
             "snapshot": manifest.snapshot,
-            "family": manifest.family,
+            FAMILY_TAG: manifest.family,
             RUN_TAG: manifest.run_id,
-            "spec_hash": manifest.spec_hash,
+            SPEC_HASH_TAG: manifest.spec_hash,
             "git_sha": manifest.git_sha,
             MANIFEST_TAG: digest,
             **({} if manifest.not_compiled is None else {NOT_COMPILED_TAG: manifest.not_compiled}),
@@ -72,7 +74,7 @@ class Registrar:
         runs = self._client.search_runs([experiment_id], f"tags.{MANIFEST_TAG} = '{tags[MANIFEST_TAG]}'", max_results=1)
         if runs:
             return runs[0]
-        return self._client.create_run(experiment_id, tags=tags, run_name=f"{tags['family']} {tags['snapshot']}")
+        return self._client.create_run(experiment_id, tags=tags, run_name=f"{tags[FAMILY_TAG]} {tags['snapshot']}")
 
     def _log(self, run: Run, model: CandidateModel) -> None:
         run_id, manifest, report = run.info.run_id, model.manifest, model.report

@@ -10,11 +10,12 @@ from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.online_store.hive import HiveStore
 from mlops_platform.use_case.short_paths import ByIdPath
 from serving.api import lookups
-from serving.api.document import UNKNOWN
+from serving.api.document import UNFIT, UNKNOWN
+from serving.api.named import Model, served_from
 from serving.api.responses import json_bytes, request_id_of
 from serving.api.schemas import Schemas
 from serving.follow.pairing import fits
-from serving.predict.predictor import Asked, look_up, require_champion
+from serving.predict.predictor import Asked, look_up, require_model
 from serving.problems import not_ready, overloaded, unknown_id
 from serving.runtime import Runtime
 from serving.served import Served
@@ -51,7 +52,7 @@ class ByIdRoutes:
                 self._predict_body(),
                 methods=["POST"],
                 response_model=self._schemas.prediction | self._schemas.row_predictions,
-                responses=UNKNOWN,
+                responses=UNKNOWN | UNFIT,
                 summary="Predictions for an id, a list of ids, or rows of features",
             )
 
@@ -64,8 +65,14 @@ class ByIdRoutes:
         async def features(request: Request, id: entity_id, source: Source = "online") -> Response:  # noqa: A002
             return await self._features(request, id, source)
 
-        async def predict(request: Request, id: entity_id, source: Source = "online") -> Response:  # noqa: A002
-            return await self._predict(request, id, source)
+        async def predict(
+            request: Request,
+            id: entity_id,  # noqa: A002
+            source: Source = "online",
+            model: Model = None,
+        ) -> Response:
+            served = await served_from(self._runtime, self._use_case.name, model)
+            return await self._predict(request, served, id, source)
 
         return features if answers == "features" else predict
 
@@ -76,7 +83,7 @@ class ByIdRoutes:
             route,
             methods=["GET"],
             response_model=self._schemas.features if of_features else self._schemas.prediction,
-            responses=UNKNOWN,
+            responses=UNKNOWN if of_features else UNKNOWN | UNFIT,
             summary="Features of an id" if of_features else "Prediction for an id",
         )
 
@@ -89,8 +96,7 @@ class ByIdRoutes:
         headers, body = lookups.features_from_hive(asked, snapshot)
         return json_bytes(body, headers)
 
-    async def _predict(self, request: Request, entity_id: str, source: str) -> Response:
-        served = self._runtime.served[self._use_case.name]
+    async def _predict(self, request: Request, served: Served, entity_id: str, source: str) -> Response:
         request_id = request_id_of(request)
         predictor = self._runtime.predictor
         if source == "online":
@@ -102,19 +108,19 @@ class ByIdRoutes:
         return json_bytes(body)
 
     async def _require_fit(self, served: Served, snapshot: str) -> None:
-        """Raises a 503 where Hive shows a snapshot whose features are not those that the champion knows."""
+        """Raises a 503 where Hive shows a snapshot whose features are not those that the model knows."""
         if snapshot == served.snapshot_id:
             return
         manifest = await asyncio.to_thread(Snapshots(self._runtime.lake, self._use_case.name).find, snapshot)
-        champion = require_champion(served)
-        if manifest is None or not fits(champion.manifest, manifest):
+        model = require_model(served)
+        if manifest is None or not fits(model.manifest, manifest):
             raise not_ready(self._use_case.name, f"champion fits snapshot {snapshot}, which Hive shows")
 
     def _predict_body(self) -> Callable[..., Awaitable[Response]]:
         body_type: Any = self._schemas.predict_request
 
-        async def predict(request: Request, body: body_type) -> Response:
-            served = self._runtime.served[self._use_case.name]
+        async def predict(request: Request, body: body_type, model: Model = None) -> Response:
+            served = await served_from(self._runtime, self._use_case.name, model)
             answer = await self._runtime.predictor.answer_body(served, body, request_id_of(request))
             return json_bytes(answer)
 

@@ -29,6 +29,7 @@ def problem_response(description: str) -> dict[str, Any]:
 
 NOT_READY: Responses = {503: {"description": "not ready", "content": {JSON: {"schema": {"type": "object"}}}}}
 UNKNOWN: Responses = {404: problem_response("no such id, model or version")}
+UNFIT: Responses = {409: problem_response("the model that is named cannot be served")}
 MALFORMED = problem_response("the request is malformed")
 
 

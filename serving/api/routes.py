@@ -16,10 +16,11 @@ from starlette.responses import PlainTextResponse
 from serving.api import lookups
 from serving.api.admin import admin_routes
 from serving.api.by_id import ByIdRoutes
-from serving.api.document import NOT_READY, UNKNOWN, complete
+from serving.api.document import NOT_READY, UNFIT, UNKNOWN, complete
 from serving.api.errors import answer_errors
 from serving.api.keys import ApiKeys
 from serving.api.model_card import model_card
+from serving.api.named import Model, served_from
 from serving.api.protocols.kserve import kserve_routes
 from serving.api.protocols.sagemaker import sagemaker_routes
 from serving.api.readiness import without_reasons
@@ -96,7 +97,7 @@ class UseCaseRoutes:
             self._explain_route(),
             methods=["GET"],
             response_model=self._schemas.explanation,
-            responses=UNKNOWN,
+            responses=UNKNOWN | UNFIT,
             summary="Why an id got its score",
         )
 
@@ -117,8 +118,8 @@ class UseCaseRoutes:
         kind = self._schemas.entity_id_in_path
         entity_id: Any = Annotated[kind, Path()]
 
-        async def explain(request: Request, id: entity_id) -> Response:  # noqa: A002
-            served = self._runtime.served[self._use_case.name]
+        async def explain(request: Request, id: entity_id, model: Model = None) -> Response:  # noqa: A002
+            served = await served_from(self._runtime, self._use_case.name, model)
             asked = await look_up(served, id)
             if self._explanations.locked():
                 raise overloaded(f"{EXPLANATIONS_AT_ONCE} explanations are under way, which is the limit")

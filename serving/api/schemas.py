@@ -15,12 +15,13 @@ from mlops_platform.use_case.ids import (
 from mlops_platform.use_case.spec import Feature, UseCase
 from mlops_platform.use_case.task import Task
 from serving.api.segments import segment_text
+from serving.served import Variant
 
 _INT_MAXIMUM = 2**31 - 1
 _LARGEST_NUMBER = 2**53 - 1
 """Of the ids that come as numbers: a larger one may have been rounded to another's on its way. As text it is sure."""
 _STRICT = ConfigDict(extra="forbid")
-_VARIANT: Any = (Literal["champion", "challenger"], Field(description="which model answered"))
+_VARIANT: Any = (Variant, Field(description="which model answered: `named` is one that the caller asked for"))
 _VARIANT_OR_NULL: Any = (_VARIANT[0] | None, _VARIANT[1])
 _EXPLAINED: dict[Task, str] = {
     "binary": "probability minus base_probability",

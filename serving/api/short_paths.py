@@ -14,10 +14,12 @@ from starlette.types import Scope
 
 from mlops_platform.use_case.short_paths import ByIdPath, ColumnsPath, HealthPath, RowsPath
 from serving.api.by_id import ByIdRoutes
+from serving.api.document import UNFIT, UNKNOWN
+from serving.api.named import Model, served_from
 from serving.api.responses import json_response, request_id_of
 from serving.api.schemas import Schemas
 from serving.api.tables import Table
-from serving.predict.predictor import Asked, require_champion
+from serving.predict.predictor import Asked, require_champion, require_model
 from serving.runtime import Runtime
 
 _TEST = "test"
@@ -65,9 +67,9 @@ def _add_table(router: APIRouter, path: RowsPath | ColumnsPath, runtime: Runtime
             f"{body_type.__name__.removesuffix('Request')}Answer", prediction=(predicted | answered, ...)
         )
 
-    async def predict(request: Request, body: body_type) -> Response:
-        served = runtime.served[schemas.use_case.name]
-        require_champion(served)
+    async def predict(request: Request, body: body_type, model: Model = None) -> Response:
+        served = await served_from(runtime, schemas.use_case.name, model)
+        require_model(served)
         rows = [Asked(None, None, row) for row in table.rows(body)]
         found = await runtime.predictor.predict(served, rows, request_id_of(request))
         predictions = [one.outcome["prediction"] for one in found]
@@ -80,6 +82,7 @@ def _add_table(router: APIRouter, path: RowsPath | ColumnsPath, runtime: Runtime
         predict,
         methods=["POST"],
         response_model=answered,
+        responses=UNKNOWN | UNFIT,
         summary=f"Predictions for {'rows' if isinstance(path, RowsPath) else 'columns'} of features",
     )
 

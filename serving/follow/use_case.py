@@ -25,6 +25,7 @@ from mlops_platform.use_case.spec import UseCase
 from serving.follow.last_good import LastGoodFile
 from serving.follow.model_copies import ModelCopies
 from serving.follow.models import ModelFollower
+from serving.follow.named_models import NamedModels
 from serving.follow.pairing import OpenSnapshot, Pair, fits, model_fits, next_pair
 from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
@@ -40,8 +41,8 @@ LAKE_POLL_SECONDS = 0.5
 ROUTING_POLL_SECONDS = 0.5
 REGISTRY_POLL_SECONDS = 2.0
 
-_STEPS_AT_ONCE = 3
-"""Of snapshots, models and routing."""
+_STEPS_AT_ONCE = 4
+"""Of snapshots, models and routing, and for a caller who names a model."""
 
 _MISFIT = "its features are defined or computed otherwise than those of what it would be served with"
 
@@ -81,6 +82,8 @@ class UseCaseFollower:
         self._copies = ModelCopies(use_case, paths.models(name))
         self._champion = ModelFollower(use_case, CHAMPION, registry, self._copies)
         self._challenger = ModelFollower(use_case, CHALLENGER, registry, self._copies)
+        self._named = NamedModels(use_case, registry, self._copies)
+        self._finding_named = asyncio.Lock()
         self._last_good = LastGoodFile(paths.last_good(name), paths.models(name), paths.snapshots(name))
         self._routing = Watched(paths.routing(name))
         self._routing_refused: str | None = None
@@ -166,6 +169,27 @@ class UseCaseFollower:
                 f"it is the champion now and not served yet: {waits}", remedy="see that the service's disk has room"
             )
         return RolledBack(model.version, before.version if before else None)
+
+    async def named(self, name: str) -> Served:
+        """What is served where one model answers alone: the version of this number or, of a family, the champion, the
+        challenger or the newest of it.
+
+        Raises:
+            UnknownModel: there is none.
+            ModelError: it is not fit to be served.
+            RegistryDown: it is not at hand, and the registry did not answer.
+            OSError: there is no room for it.
+        """
+        served = replace(self._served, routing=Routing())
+        for model in (served.champion, served.challenger):
+            if model is not None and name in {model.version, model.manifest.family}:
+                return served if model is served.champion else replace(served, named=model)
+        model = self._named.at_hand(name)
+        if model is None:
+            async with self._finding_named:
+                model = await self._in_thread(partial(self._named.find, name))
+        self._require_fit(model)
+        return replace(served, named=model)
 
     def model_of(self, version: str, digest: str | None) -> ServedModel:
         """A model as it is loaded, kept or registered; takes time.
@@ -338,16 +362,18 @@ class UseCaseFollower:
         return found
 
     def _servable(self, registered: ModelVersion) -> ServedModel:
-        name = self._use_case.name
         model = self._copies.fetch(registered, self._registry)
+        self._require_fit(model)
+        return model
+
+    def _require_fit(self, model: ServedModel) -> None:
         snapshot = self._served.snapshot
         if snapshot is not None and not fits(model.manifest, snapshot):
             raise ModelError(
                 f"it was trained on features that were defined or computed otherwise than those of snapshot "
                 f"{snapshot.snapshot}, which is served",
-                remedy=f"go back to a snapshot that it fits first: mlops snapshots rollback {name}",
+                remedy=f"go back to a snapshot that it fits first: mlops snapshots rollback {self._use_case.name}",
             )
-        return model
 
     def _noted_champion(self) -> ModelVersion:
         """The champion that was served before the present one: an alias that was moved by hand has no tags to tell."""

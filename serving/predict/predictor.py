@@ -49,6 +49,11 @@ def require_champion(served: Served) -> ServedModel:
     return served.champion
 
 
+def require_model(served: Served) -> ServedModel:
+    """The model that answers a row without an id. Raises a 503 before the first champion."""
+    return served.named or require_champion(served)
+
+
 async def stored(store: ServedStore, entity_id: bytes) -> bytes | None:
     """The stored value of an id, None for a miss: at once from the mapped file, in another thread from Redis."""
     if isinstance(store, EmbeddedStore):
@@ -194,17 +199,17 @@ class Predictor:
         Raises:
             Problem: 503 without a champion.
         """
-        champion = require_champion(served)
-        return (await self._by_variant(champion, served.challenger, [served.variant(asked.id)], [asked]))[0]
+        require_model(served)
+        return (await self._by_variant(served, [served.variant(asked.id)], [asked]))[0]
 
     async def _predict_one(self, served: Served, row: Asked, occasion: "_Occasion") -> Prediction:
         """What :meth:`_predict` does, for one row and without the lists around it: a tenth of a request's time."""
         if served.routing.shadow and served.challenger is not None:
             return (await self._predict(served, {0: row}, occasion))[0]
-        champion = require_champion(served)
+        require_model(served)
         with self._log.reserve(1) as records:
             variant = served.variant(row.id)
-            model = champion if variant == "champion" else _there(served.challenger)
+            model = _there(served.model(variant))
             found = _prediction(variant, model, await self._scoring.score_one(model, row.features))
             records.lines.append(_line(served.use_case.name, 0, row, found, occasion, answered=True))
         await records.on_disk()
@@ -216,35 +221,29 @@ class Predictor:
     ) -> dict[int, Prediction]:
         """The predictions by position in the request, in the order of the rows: there is no row for an unknown id."""
         rows = list(asked.values())
-        champion = require_champion(served)
-        shadow = served.challenger if served.routing.shadow else None
-        with self._log.reserve(len(rows) * (1 if shadow is None else 2)) as records:
+        require_model(served)
+        shadow = served.routing.shadow and served.challenger is not None
+        with self._log.reserve(len(rows) * (2 if shadow else 1)) as records:
             variants = [served.variant(row.id) for row in rows]
-            found = await self._by_variant(champion, served.challenger, variants, rows)
+            found = await self._by_variant(served, variants, rows)
             records.lines += _lines(served.use_case.name, asked, found, occasion, answered=True)
-            if shadow is not None:
+            if shadow:
                 others = [_OTHER[variant] for variant in variants]
-                unasked = await self._by_variant(champion, shadow, others, rows)
+                unasked = await self._by_variant(served, others, rows)
                 records.lines += _lines(served.use_case.name, asked, unasked, occasion, answered=False)
         await records.on_disk()
         for (variant, version), count in Counter((one.variant, one.model.version) for one in found).items():
             self._metrics.predicted(served.use_case.name, variant, version, count)
         return dict(zip(asked, found, strict=True))
 
-    async def _by_variant(
-        self,
-        champion: ServedModel,
-        challenger: ServedModel | None,
-        variants: Sequence[Variant],
-        rows: Sequence[Asked],
-    ) -> list[Prediction]:
+    async def _by_variant(self, served: Served, variants: Sequence[Variant], rows: Sequence[Asked]) -> list[Prediction]:
         """Each row scored by the model of its variant."""
-        models: dict[Variant, ServedModel | None] = {"champion": champion, "challenger": challenger}
+        models = {variant: _there(served.model(variant)) for variant in variants}
         scores: dict[Variant, Iterator[Score]] = {}
-        for variant in set(variants):
+        for variant, model in models.items():
             chosen = [row.features for row, wanted in zip(rows, variants, strict=True) if wanted == variant]
-            scores[variant] = iter(await self._scoring.score(_there(models[variant]), chosen))
-        return [_prediction(variant, _there(models[variant]), next(scores[variant])) for variant in variants]
+            scores[variant] = iter(await self._scoring.score(model, chosen))
+        return [_prediction(variant, models[variant], next(scores[variant])) for variant in variants]
 
 
 def _prediction(variant: Variant, model: ServedModel, score: Score) -> Prediction:
@@ -253,7 +252,7 @@ def _prediction(variant: Variant, model: ServedModel, score: Score) -> Predictio
 
 def _there(model: ServedModel | None) -> ServedModel:
     if model is None:
-        raise RuntimeError("a row was routed to a challenger that is not there")
+        raise RuntimeError("a row was routed to a model that is not there")
     return model
 
 

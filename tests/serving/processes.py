@@ -11,8 +11,8 @@ import httpx
 from pydantic import SecretStr
 
 from mlops_platform.clients.prediction_service import connect
-from mlops_platform.models.manifest import manifest_sha256
-from mlops_platform.models.registry import MANIFEST_TAG, VERDICT_TAG
+from mlops_platform.models.manifest import manifest_sha256, read
+from mlops_platform.models.registry import FAMILY_TAG, MANIFEST_TAG, SPEC_HASH_TAG, VERDICT_TAG
 from mlops_platform.models.verdict import Decision
 from mlops_platform.settings import PROJECT_ROOT, PlatformSettings
 from mlops_platform.use_case.spec import UseCase
@@ -79,6 +79,7 @@ class Registry:
     def register(self, use_case: str, model: Path, verdict: Decision = Decision.ACCEPTED) -> str:
         """Upload a model folder and register it as the next version. Returns the version."""
         self._client.post(f"{self.url}/api/2.0/mlflow/registered-models/create", json={"name": use_case})
+        manifest = read(model)
         run = self._call("runs/create", {"experiment_id": "0"})["run"]["info"]
         place = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
         for path in model.rglob("*"):
@@ -94,6 +95,8 @@ class Registry:
                 "tags": [
                     {"key": MANIFEST_TAG, "value": manifest_sha256(model)},
                     {"key": VERDICT_TAG, "value": verdict},
+                    {"key": FAMILY_TAG, "value": manifest.family},
+                    {"key": SPEC_HASH_TAG, "value": manifest.spec_hash},
                 ],
             },
         )

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (KServe V2) over JSON: a model is a use case's champion.
+"""The Open Inference Protocol (KServe V2) over JSON: a model is a use case's champion, or the version that is named.
 
 A request is decoded to rows, and an answer is encoded from their predictions. Inputs are either one tensor per feature,
 or the tensor ``id`` (BYTES) alone, whose features are looked up: such rows are predicted and recorded as those ids, by
@@ -9,23 +9,22 @@ column for each class, whose names are in the metadata); of a regression ``predi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
 from mlops_platform.models.outcome import MEMBERS
-from mlops_platform.models.routing import Routing
 from mlops_platform.use_case.spec import UseCase
 from mlops_platform.use_case.task import Task
-from serving.api.document import COMPONENTS, MALFORMED, NOT_READY, UNKNOWN, problem_response
+from serving.api.document import COMPONENTS, MALFORMED, NOT_READY, UNFIT, UNKNOWN, problem_response
 from serving.api.errors import validated, validated_json
+from serving.api.named import served_from
 from serving.api.protocols.tensors import InferRequest, Tensor, Value
 from serving.api.responses import JSON, json_response, request_id_of
 from serving.api.schemas import Schemas
 from serving.model import ServedModel
-from serving.predict.predictor import Asked, Prediction, look_up_all, require_champion
+from serving.predict.predictor import Asked, Prediction, look_up_all, require_model
 from serving.problems import Problem, invalid
 from serving.runtime import Runtime
 from serving.served import Served
@@ -55,20 +54,20 @@ def kserve_routes(runtime: Runtime, schemas: dict[str, Schemas]) -> APIRouter:
         return json_response({"ready": found}, status=200 if found else 503)
 
     @router.get("/models/{name}", responses=UNKNOWN, summary="A model's inputs and outputs")
-    @router.get("/models/{name}/versions/{version}", responses=UNKNOWN, summary="The same of one version")
+    @router.get("/models/{name}/versions/{version}", responses=UNKNOWN | UNFIT, summary="The same of one version")
     async def model(name: str, version: str | None = None) -> dict[str, Any]:
-        served = _served(runtime, name, version)
-        return _metadata(served.use_case, require_champion(served))
+        served = await _served(runtime, name, version)
+        return _metadata(served.use_case, require_model(served))
 
     @router.get("/models/{name}/ready", responses=UNKNOWN, summary="The model answers")
-    @router.get("/models/{name}/versions/{version}/ready", responses=UNKNOWN, summary="The version answers")
+    @router.get("/models/{name}/versions/{version}/ready", responses=UNKNOWN | UNFIT, summary="The version answers")
     async def model_ready(name: str, version: str | None = None) -> dict[str, Any]:
-        served = _served(runtime, name, version)
-        require_champion(served)
+        served = await _served(runtime, name, version)
+        require_model(served)
         return {"name": name, "ready": True}
 
     async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        served = _served(runtime, name, version)
+        served = await _served(runtime, name, version)
         asked_for = await _decode(request)
         outputs = _outputs(asked_for, served.use_case)
         rows = await _rows(asked_for.inputs, served, schemas[name])
@@ -77,7 +76,7 @@ def kserve_routes(runtime: Runtime, schemas: dict[str, Schemas]) -> APIRouter:
         return json_response(_encode(served, found, outputs, asked_for.id or request_id, request_id))
 
     body = {"required": True, "content": {JSON: {"schema": {"$ref": f"{COMPONENTS}InferRequest"}}}}
-    refusals = {**UNKNOWN, 415: problem_response("binary tensors are not taken"), 422: MALFORMED}
+    refusals = {**UNKNOWN, **UNFIT, 415: problem_response("binary tensors are not taken"), 422: MALFORMED}
     for path, summary in (("", "Predictions"), ("/versions/{version}", "Predictions by one version")):
         router.add_api_route(
             f"/models/{{name}}{path}/infer",
@@ -91,23 +90,20 @@ def kserve_routes(runtime: Runtime, schemas: dict[str, Schemas]) -> APIRouter:
     return router
 
 
-def _served(runtime: Runtime, name: str, version: str | None) -> Served:
+async def _served(runtime: Runtime, name: str, version: str | None) -> Served:
     """What the model is served from; where a version is named, it answers alone."""
     if name not in runtime.served:
         raise Problem(404, "unknown-model", f"there is no model of this name; there are {', '.join(runtime.served)}")
-    served = runtime.served[name]
-    if version is None:
-        return served
-    if served.champion is None or version != served.champion.version:
-        raise Problem(404, "unknown-version", f"only the champion of {name} answers, which is another version")
-    return replace(served, routing=Routing())
+    if version is not None and not version.isdecimal():
+        raise Problem(404, "unknown-version", "a version is a whole number")
+    return await served_from(runtime, name, version)
 
 
-def _metadata(use_case: UseCase, champion: ServedModel) -> dict[str, Any]:
+def _metadata(use_case: UseCase, model: ServedModel) -> dict[str, Any]:
     return {
         "name": use_case.name,
-        "versions": [champion.version],
-        "platform": "onnx" if champion.is_compiled else "sklearn",
+        "versions": [model.version],
+        "platform": "onnx" if model.is_compiled else "sklearn",
         "inputs": [_described(feature.name, _DATATYPES[feature.type]) for feature in use_case.features],
         "outputs": [_described_output(name, use_case) for name in MEMBERS[use_case.task]],
         "parameters": {"instead_of_inputs": _described(_ID, "BYTES")},
