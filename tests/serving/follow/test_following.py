@@ -49,7 +49,7 @@ async def follow_snapshots(service: Service, use_case: str = "credit_risk") -> N
 async def test_a_follower_that_fails_unforeseen_is_told_and_tried_again_and_stops_no_other(
     serve: Serve, installation: PlatformSettings, credit_risk: UseCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = credit_risk.model_copy(update={"name": "other"})
+    other = credit_risk.model_copy(update={"name": "other", "short_paths": ()})
     broken = True
     poll = SnapshotFollower.poll
 
