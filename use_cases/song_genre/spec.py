@@ -1,5 +1,6 @@
 """Song genre: given a song's audio features, is it reggaeton?"""
 
+from mlops_platform.use_case.short_paths import ColumnsPath, HealthPath, PathColumn
 from mlops_platform.use_case.spec import Candidate, Feature, Label, QualityGate, RawColumn, Source, Split, UseCase
 
 SHARE = {"minimum": 0.0, "maximum": 1.0}
@@ -67,5 +68,15 @@ USE_CASE = UseCase(
         minimum={"roc_auc": 0.85},
         gain_over_baseline={"average_precision": 0.2},
         largest_loss_to_champion={"roc_auc": 0.03},
+    ),
+    short_paths=(
+        ColumnsPath(
+            path="/get_prediction",
+            columns=(
+                *(PathColumn(name=measured.name, feature=measured.name) for measured in MEASURED),
+                PathColumn(name="id_new"),
+            ),
+        ),
+        HealthPath(path="/check_service", answer={"Message": "The service is up"}),
     ),
 )

@@ -1,10 +1,12 @@
 """Titanic: given a passenger, did they survive?"""
 
+from mlops_platform.use_case.short_paths import PathColumn, RowsPath
 from mlops_platform.use_case.spec import Candidate, Feature, Label, QualityGate, RawColumn, Split, UseCase
 
 PORTS = ("C", "Q", "S")
 """Cherbourg, Queenstown, Southampton."""
 SEXES = ("female", "male")
+CLASSES = (1, 2, 3)
 
 USE_CASE = UseCase(
     name="titanic",
@@ -81,5 +83,19 @@ USE_CASE = UseCase(
         minimum={"roc_auc": 0.75},
         gain_over_baseline={"average_precision": 0.2},
         largest_loss_to_champion={"roc_auc": 0.03},
+    ),
+    short_paths=(
+        RowsPath(
+            path="/score",
+            columns=(
+                PathColumn(name="Age", feature="age"),
+                PathColumn(name="SibSp", feature="sib_sp"),
+                PathColumn(name="Parch", feature="parch"),
+                PathColumn(name="Fare", feature="fare"),
+                *(PathColumn(name=port, feature="embarked", value=port) for port in PORTS),
+                *(PathColumn(name=sex, feature="sex", value=sex) for sex in SEXES),
+                *(PathColumn(name=f"Class_{number}", feature="pclass", value=number) for number in CLASSES),
+            ),
+        ),
     ),
 )

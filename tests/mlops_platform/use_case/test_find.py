@@ -75,7 +75,7 @@ def test_of_two_specs_that_claim_one_path_the_later_is_refused_and_both_are_name
     claim = "UseCase(short_paths=({'shape': 'health', 'path': '/predict', 'answer': {}},),"
     spec.write_text(spec.read_text().replace('name="toy"', 'name="a_toy"').replace("= UseCase(", f"= {claim}"))
     usable, broken = in_process(project_root, LIST, tmp_path)
-    assert usable == "usable credit_risk"
+    assert usable == OURS
     assert broken == (
         f"broken a_toy {spec}: a_toy claims the short path /predict, and so does credit_risk. "
         "Remedy: give one of them another: credit_risk keeps it"
