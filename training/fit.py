@@ -12,6 +12,7 @@ from training import families
 from training.dataset import Dataset, Inputs
 from training.job import TrainingJob
 from training.metrics import Scores, best_threshold
+from training.oversampling import as_fitted
 from training.split import split
 
 
@@ -68,6 +69,7 @@ def _pipeline(job: TrainingJob, candidate: Candidate, rows: Dataset) -> Pipeline
             f"{candidate.family} gives no probabilities, which the task {job.use_case.task} needs",
             remedy="wrap its model in scikit-learn's CalibratedClassifierCV, which makes them of its scores",
         )
+    pipeline = as_fitted(pipeline)
     # several threads add up a forest's scores in another order each time
     threads = [name for name, value in pipeline.get_params().items() if name.endswith("__n_jobs") and value]
     return pipeline.set_params(**dict.fromkeys(threads, 1))
