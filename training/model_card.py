@@ -3,6 +3,7 @@
 from mlops_platform.models.manifest import ModelManifest
 from mlops_platform.use_case.spec import Label, QualityGate, UseCase
 from mlops_platform.use_case.task import METRICS, Task
+from training.cross_validation import CrossValidation
 from training.metrics import BinaryMetrics, Metrics, MulticlassMetrics
 from training.report import Report
 
@@ -39,6 +40,7 @@ def render(use_case: UseCase, manifest: ModelManifest, report: Report) -> str:
             "",
             *_metrics_table(use_case, report.holdout, report.baseline),
             "",
+            *_cross_validation(report.cross_validation),
             *_mistakes(use_case, manifest, report.holdout),
             "## To become champion",
             "",
@@ -79,6 +81,19 @@ def _runtime(manifest: ModelManifest) -> str:
 def _metrics_table(use_case: UseCase, holdout: Metrics, baseline: Metrics) -> list[str]:
     rows = [f"| {m} | {holdout.value(m):.4f} | {baseline.value(m):.4f} |" for m in METRICS[use_case.task]]
     return ["| metric | model | baseline |", "|---|---|---|", *rows]
+
+
+def _cross_validation(found: CrossValidation | None) -> list[str]:
+    if found is None:
+        return []
+    return [
+        f"Over {found.folds} folds of the training part, each judged by a model of the others:",
+        "",
+        "| metric | mean | standard deviation |",
+        "|---|---|---|",
+        *(f"| {metric} | {found.mean[metric]:.4f} | {found.deviation[metric]:.4f} |" for metric in found.mean),
+        "",
+    ]
 
 
 def _mistakes(use_case: UseCase, manifest: ModelManifest, holdout: Metrics) -> list[str]:

@@ -78,12 +78,15 @@ class Registrar:
 
     def _log(self, run: Run, model: CandidateModel) -> None:
         run_id, manifest, report = run.info.run_id, model.manifest, model.report
+        figures = [("", report.holdout.values()), ("baseline_", report.baseline.values())]
+        if report.cross_validation is not None:
+            figures.append(("cross_validation_", report.cross_validation.mean))
         self._client.log_batch(
             run_id,
             metrics=[
                 MlflowMetric(f"{prefix}{metric}", value, run.info.start_time, 0)
-                for prefix, figures in (("", report.holdout), ("baseline_", report.baseline))
-                for metric, value in figures.values().items()
+                for prefix, by_metric in figures
+                for metric, value in by_metric.items()
             ],
             params=[
                 Param(key, str(value))

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from training.compiled import Parity
+from training.cross_validation import CrossValidation
 from training.dataset import Dataset
 from training.fit import Fitted
 from training.metrics import Metrics, Scores
@@ -14,7 +15,7 @@ class Report(BaseModel):
     """Made from the snapshot, the spec and the seed alone: the same ones give the same bytes.
 
     Positives and the threshold are those of a binary task, rows by class those of a multiclass one. ``parity`` is that
-    of the compiled form; None where there is none.
+    of the compiled form; None where there is none. ``cross_validation`` is of the training part, where the spec asks.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,10 +30,17 @@ class Report(BaseModel):
     threshold: float | None = None
     holdout: Metrics
     baseline: Metrics
+    cross_validation: CrossValidation | None = None
     parity: Parity | None = None
 
 
-def measure(fitted: Fitted, parity: Parity | None, training: Dataset, holdout: Dataset) -> Report:
+def measure(
+    fitted: Fitted,
+    parity: Parity | None,
+    cross_validation: CrossValidation | None,
+    training: Dataset,
+    holdout: Dataset,
+) -> Report:
     """How good a fitted pipeline is on the holdout, beside a dummy that looks at no feature."""
     return Report(
         training_rows=len(training),
@@ -43,6 +51,7 @@ def measure(fitted: Fitted, parity: Parity | None, training: Dataset, holdout: D
         threshold=fitted.threshold,
         holdout=fitted.scores(holdout.inputs).evaluate(holdout.label),
         baseline=_baseline(fitted, training, holdout).evaluate(holdout.label),
+        cross_validation=cross_validation,
         parity=parity,
     )
 

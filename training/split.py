@@ -59,15 +59,20 @@ def _last_days(dataset: Dataset, rule: Split) -> np.ndarray:
 
 def _drawn(dataset: Dataset, rule: Split, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    alike = np.arange(len(dataset)) if dataset.alike is None else dataset.alike
+    number = together(dataset, rule)
     if rule.entities_apart:
-        together = _connected(alike, np.unique(dataset.entity, return_inverse=True)[1])
-        return np.isin(together, _part(np.unique(together), rule, generator))
+        return np.isin(number, _part(np.unique(number), rule, generator))
     # of the rows that are alike the first one stands for all, and its class for theirs
-    _, first = np.unique(alike, return_index=True)
+    _, first = np.unique(number, return_index=True)
     strata = [first[dataset.label[first] == at] for at in range(len(dataset.classes))] or [first]
     chosen = [_part(stratum, rule, generator) for stratum in strata]
-    return np.isin(alike, alike[np.concatenate(chosen)])
+    return np.isin(number, number[np.concatenate(chosen)])
+
+
+def together(dataset: Dataset, rule: Split) -> np.ndarray:
+    """A number for each row, the same for rows that never stand on different sides of a random split."""
+    alike = np.arange(len(dataset)) if dataset.alike is None else dataset.alike
+    return _connected(alike, np.unique(dataset.entity, return_inverse=True)[1]) if rule.entities_apart else alike
 
 
 def _connected(*numbers: np.ndarray) -> np.ndarray:

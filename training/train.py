@@ -19,6 +19,7 @@ from mlops_platform.models.verdict import VERDICT_FILE
 from mlops_platform.use_case.spec import Candidate
 from training import model_folder
 from training.compiled import compile_if_exact
+from training.cross_validation import cross_validate
 from training.dataset import Dataset, read
 from training.fit import fit
 from training.job import TrainingJob
@@ -77,7 +78,8 @@ def _fitted_before_or_now(
     compilation = compile_if_exact(fitted.pipeline, fitted.scores, job.use_case, holdout.inputs)
     if compilation.not_compiled is not None:
         log.warning("%s is served by scikit-learn: %s", candidate.family, compilation.not_compiled)
-    report = measure(fitted, compilation.parity, training, holdout)
+    folds = cross_validate(job, candidate, training)
+    report = measure(fitted, compilation.parity, folds, training, holdout)
     metric = job.use_case.primary_metric
     found, baseline = report.holdout.value(metric), report.baseline.value(metric)
     log.info("%s: %s %.4f (baseline %.4f)", candidate.family, metric, found, baseline)

@@ -168,7 +168,8 @@ class UseCase(_Spec):
 
     ``row_key`` names the column that identifies one raw row (and one row of features); ``entity_key`` the column that a
     caller asks by. The latest row of an entity is the one with the greatest ``event_time`` and, on a tie, the greatest
-    ``row_key``. ``rules`` are what is expected of several raw columns at once.
+    ``row_key``. ``rules`` are what is expected of several raw columns at once. With ``folds`` a model's report has a
+    cross-validation of the training part beside the holdout's figures.
     """
 
     name: Identifier
@@ -185,6 +186,7 @@ class UseCase(_Spec):
     task: Task = "binary"
     label: Label
     split: Split
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
     candidates: tuple[Candidate, ...]
     primary_metric: Metric
     gate: QualityGate
@@ -224,6 +226,10 @@ class UseCase(_Spec):
                 raise ValueError(f"{role} {name!r} is a {kind}; it has to be one of {', '.join(taken)}")
         if self.split.by == "time" and self.event_time is None:
             raise ValueError("a split by time needs an event_time")
+        if self.split.by == "time" and self.folds is not None:
+            raise ValueError(
+                "a cross-validation learns from later events than it judges by: a split by time has no folds"
+            )
         check_short_paths(self.short_paths, self.features)
         return self
 

@@ -62,6 +62,7 @@ USE_CASE = UseCase(
     features=MEASURED,
     label=Label(name="reggaeton", meaning="the song is reggaeton", positive="reggaeton", negative="another genre"),
     split=Split(by="random", holdout_fraction=0.3),
+    folds=5,
     candidates=(Candidate(family="gradient_boosting", parameters={"n_estimators": 100, "max_depth": 3}),),
     primary_metric="average_precision",
     gate=QualityGate(

@@ -194,3 +194,13 @@ def test_an_unknown_use_case_names_the_closest() -> None:
     assert str(caught.value).startswith(
         "there is no use case 'credit_rsk'. Remedy: did you mean 'credit_risk'? the use cases are "
     )
+
+
+def test_a_split_by_time_has_no_folds(credit_risk: UseCase) -> None:
+    with pytest.raises(ValidationError, match="a split by time has no folds"):
+        remade(credit_risk, folds=5)
+
+
+def test_folds_are_nothing_that_a_model_depends_on(credit_risk: UseCase) -> None:
+    drawn = remade(credit_risk, split=Split(by="random", holdout_fraction=0.2))
+    assert remade(drawn, folds=5).spec_hash == drawn.spec_hash
