@@ -14,7 +14,7 @@ from mlops_platform.state import bring_up_to_date
 from stack.bare.arguments import add_first_data
 from stack.bare.env_file import ensure_secrets
 from stack.bare.installation import UnderWay, lock, unusable_file
-from stack.first_run import has_champion, prediction_for_real_id, run_first_pipelines
+from stack.first_run import has_champion, prediction_for_real_id, run_first_pipeline, run_other_pipelines
 from stack.startup import start_services, stop_services
 from stack.summary import summary
 from stack.supervision import SUPERVISOR, Supervisor
@@ -30,8 +30,9 @@ def start(options: argparse.Namespace) -> None:
             say("The platform is already running; nothing was changed.")
         else:
             _bring_up(settings, supervisor)
-            run_first_pipelines(settings, options.rows, dict(options.data), step)
+            run_first_pipeline(settings, options.rows, dict(options.data), step)
         say(summary(settings, prediction_for_real_id(settings), elapsed()))
+        run_other_pipelines(settings, options.use_cases, dict(options.data), step)
 
 
 def _is_complete(settings: PlatformSettings, supervisor: Supervisor) -> bool:

@@ -7,7 +7,8 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -28,10 +29,14 @@ from mlops_platform.pipelines.follow import (
     start_training,
 )
 from mlops_platform.settings import PlatformSettings, load_settings
+from mlops_platform.use_case.find import get_use_case
+from mlops_platform.use_case.synthetic import generators
 from stack.bare.arguments import SourceFile, add_first_data
 from stack.summary import summary
 
 Report = Callable[[str], None]
+Data = Mapping[str, Sequence[SourceFile]]
+"""The files that use cases were given, by name."""
 
 PIPELINE_DEADLINE = 1800.0
 """Seconds for a use case's features and training."""
@@ -46,34 +51,73 @@ def has_champion(settings: PlatformSettings, use_case: str) -> bool:
         return CHAMPION in registry.aliases_of(use_case)
 
 
-def run_first_pipelines(
-    settings: PlatformSettings, rows: int, data: dict[str, list[SourceFile]], report: Report
-) -> None:
-    """Brings a champion to every use case that was given files, and to the default one if it has none.
+def run_first_pipeline(settings: PlatformSettings, rows: int, data: Data, report: Report) -> None:
+    """Brings a champion to the default use case, if it has none or was given files.
 
     Args:
-        rows: how many loans to generate where the default use case has no file.
+        rows: how many to make up where it has no data.
 
     Raises:
         PlatformError: the data was refused, a run failed, or its candidate was rejected by the quality gate.
     """
-    default = settings.serving_default_use_case
-    missing = [] if has_champion(settings, default) else [default]
-    for use_case in dict.fromkeys([*missing, *data]):
-        if use_case in data:
-            _mlops(settings, "data", "add", use_case, *map(str, data[use_case]))
-        elif not Lake(settings.lake_root).exists(layout.raw(use_case)):
-            _mlops(settings, "data", "generate", use_case, "--rows", str(rows))
-        report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
+    use_case = settings.serving_default_use_case
+    if use_case in data or not has_champion(settings, use_case):
+        _provide_data(settings, use_case, data.get(use_case, []), rows)
         with waiting(f"the pipeline of {use_case}"):
-            training = _run_pipeline(settings, use_case, lambda line: report(f"  {line}"))
-        if training.verdict is not None and not training.promoted:
-            report(str(training.verdict))
-        if not has_champion(settings, use_case):
-            raise PlatformError(
-                f"{use_case} has no champion after its pipeline: the quality gate rejected the candidate",
-                remedy="see the run's log in Airflow for the rules that failed; more data helps (--rows)",
-            )
+            _reach_champion(settings, use_case, report)
+
+
+def run_other_pipelines(settings: PlatformSettings, named: Sequence[str], data: Data, report: Report) -> None:
+    """Brings a champion to other use cases than the default one, side by side, if they have none or were given files.
+
+    Args:
+        named: which; where none is, all of which data can be made up. Those that were given files come up anyway.
+
+    Raises:
+        PlatformError: as in :func:`run_first_pipeline`. One that fails keeps none of the rest from coming up.
+    """
+    wanted = dict.fromkeys([*(named or generators()), *data])
+    others = [get_use_case(name).name for name in wanted if name != settings.serving_default_use_case]
+    lacking = [name for name in others if name in data or not has_champion(settings, name)]
+    if not lacking:
+        return
+    for name in lacking:
+        _provide_data(settings, name, data.get(name, []), None)
+    with waiting(f"the pipelines of {', '.join(lacking)}"), ThreadPoolExecutor(len(lacking)) as threads:
+        failures = list(threads.map(lambda name: _failure(settings, name, report), lacking))
+    failed = [failure for failure in failures if failure is not None]
+    if failed:
+        raise PlatformError(
+            "; ".join(error.what for error in failed), remedy="; ".join(dict.fromkeys(error.remedy for error in failed))
+        )
+
+
+def _failure(settings: PlatformSettings, use_case: str, report: Report) -> PlatformError | None:
+    try:
+        _reach_champion(settings, use_case, report)
+    except PlatformError as error:
+        return error
+    return None
+
+
+def _provide_data(settings: PlatformSettings, use_case: str, files: Sequence[SourceFile], rows: int | None) -> None:
+    """Adds the files, or makes up data where there is none; how many rows, the generator knows if nobody says."""
+    if files:
+        _mlops(settings, "data", "add", use_case, *map(str, files))
+    elif not Lake(settings.lake_root).exists(layout.raw(use_case)):
+        _mlops(settings, "data", "generate", use_case, *(["--rows", str(rows)] if rows else []))
+
+
+def _reach_champion(settings: PlatformSettings, use_case: str, report: Report) -> None:
+    report(f"Running the pipeline of {use_case} through Airflow ({settings.public.airflow_url})")
+    training = _run_pipeline(settings, use_case, lambda line: report(f"  {line}"))
+    if training.verdict is not None and not training.promoted:
+        report(str(training.verdict))
+    if not has_champion(settings, use_case):
+        raise PlatformError(
+            f"{use_case} has no champion after its pipeline: the quality gate rejected the candidate",
+            remedy="see the run's log in Airflow for the rules that failed; more data helps (--rows)",
+        )
 
 
 def _run_pipeline(settings: PlatformSettings, use_case: str, report: Report) -> TrainingResult:
@@ -138,8 +182,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
-        run_first_pipelines(settings, options.rows, dict(options.data), step)
+        data = dict(options.data)
+        run_first_pipeline(settings, options.rows, data, step)
         say(summary(settings.public, prediction_for_real_id(settings), elapsed()))
+        run_other_pipelines(settings, options.use_cases, data, step)
     except PlatformError as error:
         complain(f"error: {error}")
         return 1

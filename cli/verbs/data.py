@@ -18,6 +18,9 @@ from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.spec import UseCase
 from mlops_platform.use_case.synthetic import get_generator
 
+MOST_ROWS = 100_000
+"""Rows that are made up where nobody says how many: more take longer than they teach."""
+
 data = typer.Typer(help="Raw datasets: numbered versions of what arrived.", no_args_is_help=True)
 
 
@@ -26,13 +29,17 @@ def generate(
     context: typer.Context,
     use_case: UseCaseArgument,
     *,
-    rows: Annotated[int, typer.Option(min=1, help="how many raw rows")] = 100_000,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"how many raw rows [default: as the real data, at most {MOST_ROWS}]"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="the same seed gives the same file [default: the spec's]")] = None,
     json: Json = False,
 ) -> None:
     """Make up raw data with the character of the real data, and add it as a dataset."""
     settings = with_lake(context)
     generator = get_generator(use_case.name)
+    rows = min(MOST_ROWS, generator.FULL_ROWS) if rows is None else rows
     seed = use_case.seed if seed is None else seed
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.state_dir) as folder:

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 class Generator(Protocol):
-    """What a module of this folder offers. The same rows and seed give the same table and the same bytes."""
+    """What ``synthetic.py`` offers. The same rows and seed give the same table and the same bytes.
+
+    ``FULL_ROWS`` is how many rows the real data has.
+    """
+
+    FULL_ROWS: int
 
     def generate(self, rows: int, seed: int) -> "pa.Table":
         """The columns of ``UseCase.raw_table`` in their order and with their types; as many rows as asked for."""

@@ -25,9 +25,9 @@ def start_parser(program: str) -> argparse.ArgumentParser:
     """What ./start.sh takes, and ./restart.sh, which is called ``program`` as well."""
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Brings the whole platform up, runs the credit-risk pipeline if there is no champion yet, and ends "
-        "with a prediction. On a running platform ./start.sh changes nothing; ./restart.sh stops it first, once all is "
-        "checked and installed that a start needs.",
+        description="Brings the whole platform up, runs the credit-risk pipeline if there is no champion yet, shows a "
+        "prediction, and brings up the other use cases side by side. On a running platform ./start.sh changes nothing; "
+        "./restart.sh stops it first, once all is checked and installed that a start needs.",
     )
     parser.add_argument(
         "--mode",
@@ -44,7 +44,7 @@ def start_parser(program: str) -> argparse.ArgumentParser:
 
 
 def add_first_data(parser: argparse.ArgumentParser) -> None:
-    """What the first pipelines run on: ``rows``, and ``data`` as pairs of a use case and its files."""
+    """What the first pipelines run on: ``rows``, ``data`` as pairs of a use case and its files, and ``use_cases``."""
     parser.add_argument(
         "--rows", type=_positive, default=DEFAULT_ROWS, metavar="N", help=f"loans to generate (default {DEFAULT_ROWS})"
     )
@@ -57,12 +57,20 @@ def add_first_data(parser: argparse.ArgumentParser) -> None:
         help="a CSV or Parquet file to use instead; several, as FILE1,FILE2 in the order of the use case's sources or "
         "as SOURCE:FILE each, where it has several; may be repeated",
     )
+    parser.add_argument(
+        "--use-cases",
+        type=_names,
+        default=[],
+        metavar="NAME,...",
+        help="the use cases that come up; the default one always does (by default all of which data can be made up)",
+    )
 
 
-def first_data(rows: int, data: Iterable[tuple[str, Iterable[SourceFile]]]) -> list[str]:
+def first_data(rows: int, data: Iterable[tuple[str, Iterable[SourceFile]]], use_cases: Iterable[str] = ()) -> list[str]:
     """The arguments that :func:`add_first_data` reads as these."""
     given = [part for use_case, files in data for part in ("--data", f"{use_case}={','.join(map(str, files))}")]
-    return ["--rows", str(rows), *given]
+    named = ",".join(use_cases)
+    return ["--rows", str(rows), *given, *(["--use-cases", named] if named else [])]
 
 
 def stop_parser(program: str) -> argparse.ArgumentParser:
@@ -90,6 +98,10 @@ def _positive(given: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{given!r} is no whole number from 1 on")
     return number
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def named_files(given: str) -> tuple[str, list[SourceFile]]:

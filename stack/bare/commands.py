@@ -51,7 +51,7 @@ def _start(options: argparse.Namespace, *, restarts: bool) -> int:
             return compose.start(ROOT, options, restarts=restarts)
         venv.install(dev=False)
         stopped = venv.in_environment(held, "stop") if restarts else 0
-        return stopped or venv.in_environment(held, "start", *first_data(options.rows, options.data))
+        return stopped or venv.in_environment(held, "start", *first_data(options.rows, options.data, options.use_cases))
 
 
 def stop(_options: argparse.Namespace) -> int:

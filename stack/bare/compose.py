@@ -205,7 +205,9 @@ def start(root: Path, options: argparse.Namespace, *, restarts: bool = False) ->
             (use_case, [file._replace(path=copies.enter_context(_copied_inside(root, file.path))) for file in files])
             for use_case, files in options.data
         ]
-        return _inside(root, "stack.first_run", *first_data(options.rows, data), passed=(BEGAN_VARIABLE,))
+        return _inside(
+            root, "stack.first_run", *first_data(options.rows, data, options.use_cases), passed=(BEGAN_VARIABLE,)
+        )
 
 
 def _make_watch_folder(root: Path) -> None:

@@ -192,6 +192,9 @@ def test_what_start_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     data = [("a", [SourceFile("", tmp_path / "b.csv")])]
     assert (options.mode, options.rows, options.data, options.workers) == ("auto", 777715, data, None)
     assert first_data(options.rows, options.data) == ["--rows", "777715", "--data", f"a={tmp_path}/b.csv"]
+    named = start_parser("./start.sh").parse_args(["--use-cases", "a, b"]).use_cases
+    assert (options.use_cases, named) == ([], ["a", "b"])
+    assert first_data(1, [], named)[-2:] == ["--use-cases", "a,b"]
 
 
 @pytest.mark.parametrize(
