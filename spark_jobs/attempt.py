@@ -24,3 +24,7 @@ class Attempt:
     @property
     def online(self) -> str:
         return self.snapshots.online_key(self.snapshot, self.name)
+
+    @property
+    def compiled(self) -> str:
+        return self.snapshots.compiled_key(self.snapshot, self.name)

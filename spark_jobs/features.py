@@ -1,6 +1,6 @@
 """The features of a run: raw rows judged, features computed, and what one pass over them counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, Observation, SparkSession, Window
@@ -52,6 +52,12 @@ class Features:
         if thoroughly:
             return judgement.judge_thoroughly(self._rows, self._use_case, self.of)
         return judgement.judge_quickly(self._rows, self._use_case)
+
+    def good_rows_of(self, entities: Iterable[object]) -> DataFrame:
+        """The raw rows of these entities that are good each by itself, typed."""
+        key = self._use_case.raw_column(self._use_case.entity_key)
+        few = self._rows.where(raw_rows.is_one_of(key, entities))
+        return judgement.judge_quickly(few, self._use_case).valid
 
     def of(self, valid: DataFrame) -> DataFrame:
         """The features of valid rows, with the columns of the spec: what the transform makes of them, and which row of

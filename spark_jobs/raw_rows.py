@@ -15,6 +15,7 @@ the name of a rule             its condition in the spec is false
 =============================  =======================================================================
 """
 
+from collections.abc import Iterable
 from functools import reduce
 
 from pyspark.errors import PySparkException
@@ -206,6 +207,13 @@ def values(use_case: UseCase) -> list[Column]:
 def texts(use_case: UseCase) -> list[Column]:
     """The raw columns as they came, out of :func:`with_values`."""
     return [F.col(_text(column)).alias(column.name) for column in use_case.raw_table]
+
+
+def is_one_of(column: RawColumn, values: Iterable[object]) -> str:
+    """The SQL condition that a row of text has one of these values, numbers or texts, in the column."""
+    found = f"`{column.name}`" if column.type == "string" else _parsed(column)
+    listed = ", ".join(text_literal(value) if isinstance(value, str) else str(value) for value in values)
+    return f"{found} IN ({listed})"
 
 
 def is_finite(value: str) -> str:

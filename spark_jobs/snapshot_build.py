@@ -1,6 +1,7 @@
 """Building a snapshot: raw rows judged, features computed, written and checked, the online store filled."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
@@ -11,12 +12,15 @@ from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest
 from mlops_platform.online_store import embedded
 from mlops_platform.online_store.embedded import EmbeddedStore
-from mlops_platform.use_case.fingerprint import transform_fingerprint
+from mlops_platform.transform.compile import compile_transform
+from mlops_platform.transform.kept import fingerprint_of, keep
+from mlops_platform.transform.proof import check_equal
 from spark_jobs import quarantine
 from spark_jobs.acceptance import Rejected, accept
 from spark_jobs.attempt import Attempt
 from spark_jobs.feature_run import FeatureRun
 from spark_jobs.features import Features
+from spark_jobs.sample import take_sample
 from spark_jobs.stopwatch import Stopwatch
 from spark_jobs.written_features import WrittenFeatures
 
@@ -32,14 +36,18 @@ def build(
     Raises:
         DataQualityError: too many rows were rejected, or none is left.
         SnapshotError: what was written does not fit the spec.
+        TransformError: the transform cannot be compiled, or its compiled form gives other features.
         PlatformError: rows are unaccounted for, or Redis did not take them.
     """
     use_case, lake = run.use_case, attempt.snapshots.lake
     features = Features(session, lake, run)
     written = WrittenFeatures(lake, attempt.features, use_case)
 
-    with watch.step("features"):
-        computed = features.write(lake.uri(attempt.features), thoroughly=False)
+    # the process that compiles and Spark do not wait for one another
+    with ThreadPoolExecutor(1) as pool:
+        compiling = pool.submit(compile_transform, use_case)
+        with watch.step("features"):
+            computed = features.write(lake.uri(attempt.features), thoroughly=False)
     with watch.step("checks"), lake.scratch() as folder:
         keys = written.count_keys(folder)
     if computed.out_of_range or keys.repeated:
@@ -55,6 +63,10 @@ def build(
     with watch.step("checks"):
         written.check(quality.rows_valid, keys)
         duplicates = written.count_duplicates()
+    with watch.step("proof"):
+        compiled = compiling.result()
+        sample = take_sample(features, written, use_case)
+        check_equal(compiled, sample.raw, sample.written, run.run_date, use_case.row_key)
     with watch.step("online_store"):
         online_sha256 = _fill_online_store(attempt, written, redis)
     with watch.step("durable"):
@@ -67,8 +79,10 @@ def build(
         run_date=run.run_date,
         created_at=dt.datetime.now(dt.UTC),
         spec_hash=use_case.spec_hash,
-        transform=transform_fingerprint(use_case.name),
-        inputs=snapshot_inputs(use_case, run.dataset),
+        transform=fingerprint_of(compiled, attempt.snapshots),
+        compiled_path=attempt.compiled,
+        compiled_sha256=keep(lake, attempt.compiled, compiled),
+        inputs=snapshot_inputs(use_case, run.dataset, compiled, run.run_date),
         rows=quality.rows_valid,
         entities=keys.entities,
         duplicates=duplicates,

@@ -93,6 +93,33 @@ class WrittenFeatures:
         # of text, the order of its characters is that of its bytes in UTF-8
         yield from heapq.merge(*map(self._rows_of, runs), key=lambda row: row.entity_id)
 
+    def spread_entities(self, most: int, most_rows: int) -> pa.Array:
+        """Ids of at most so many entities from all over the files, with so many rows in all; at least one."""
+        key = self._use_case.entity_key
+        every = max(1, sum(file.metadata.num_rows for file in self._files()) // most)
+        seen, picked = 0, []
+        for column in self._column(key):
+            picked.append(column.take(pa.array(range(-seen % every, len(column), every), pa.int64())))
+            seen += len(column)
+        entities = pc.unique(pa.chunked_array(picked)).slice(0, most)
+        counts = [column.filter(pc.is_in(column, entities)).value_counts() for column in self._column(key)]
+        rows = pa.Table.from_batches(map(pa.RecordBatch.from_struct_array, counts)).group_by("values")
+        # of many entities the smaller ones have room
+        sizes = rows.aggregate([("counts", "sum")]).sort_by([("counts_sum", "ascending"), ("values", "ascending")])
+        room = pc.less_equal(pc.cumulative_sum(sizes.column("counts_sum")), most_rows)
+        return sizes.column("values").slice(0, max(1, pc.sum(room).as_py())).combine_chunks()
+
+    def rows_of(self, entities: pa.Array) -> pa.Table:
+        """All rows of these entities."""
+        key = self._use_case.entity_key
+        batches = (batch for file in self._files() for batch in file.iter_batches(_ROWS_PER_RUN))
+        return pa.Table.from_batches([batch.filter(pc.is_in(batch.column(key), entities)) for batch in batches])
+
+    def _column(self, name: str) -> Iterator[pa.Array]:
+        for file in self._files():
+            for batch in file.iter_batches(_ROWS_PER_RUN, columns=[name]):
+                yield batch.column(0)
+
     def _by_key(self, key: str, scratch: Path) -> Iterator[pa.Table]:
         """The key's column and ``is_latest`` of all rows, as tables that have no key in common."""
         schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in self._use_case.feature_table])

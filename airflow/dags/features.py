@@ -26,6 +26,7 @@ from mlops_platform.pipelines.names import (
 )
 from mlops_platform.pipelines.results import FeaturesOutcome, FeaturesReport
 from mlops_platform.settings import load_settings
+from mlops_platform.transform.compile import compile_transform
 from mlops_platform.use_case.find import all_use_cases, get_use_case
 from mlops_platform.use_case.spec import UseCase
 from operators.retries import UnlessFinal
@@ -74,7 +75,7 @@ def resolve_dataset(use_case: str, run_id: str, params: Mapping[str, Any]) -> in
 @task.short_circuit(
     task_id=COMPARE_TASK, ignore_downstream_trigger_rules=False, execution_timeout=dt.timedelta(minutes=5)
 )
-def compare_with_published(use_case: str, run_id: str, params: Mapping[str, Any], ti: Any) -> bool:
+def compare_with_published(use_case: str, run_id: str, params: Mapping[str, Any], ti: Any, dag_run: Any) -> bool:
     """Whether there is anything to compute that the published snapshot has not."""
     if params["force"] or params["dry_run"]:
         return True
@@ -82,7 +83,9 @@ def compare_with_published(use_case: str, run_id: str, params: Mapping[str, Any]
     datasets, current = Datasets(lake, spec), snapshots.current()
     dataset = datasets.get(ti.xcom_pull(task_ids=RESOLVE_DATASET_TASK))
     # what this very run published may not have been announced yet
-    if current is None or current.snapshot == snapshot_id(run_id) or current.inputs != snapshot_inputs(spec, dataset):
+    if current is None or current.snapshot == snapshot_id(run_id):
+        return True
+    if current.inputs != snapshot_inputs(spec, dataset, compile_transform(spec), dag_run.run_after.date()):
         return True
     log.info("unchanged: snapshot %s has the same data, spec and transform", current.snapshot)
     if dataset == datasets.latest():

@@ -3,6 +3,8 @@
 Objects of a use case, below ``features/<use_case>/``::
 
     snapshot=<id>/<attempt>/        parquet; the location of the snapshot's Hive partition once it is published
+    snapshot=<id>/<attempt>.transform.json
+                                    the transform that it was computed by, compiled for DuckDB, with its sources
     snapshot=<id>/claim             the attempt that may publish this snapshot: the one that began last
     snapshot=<id>/snapshot.json     the snapshot's manifest: which attempt counts, what it was made from, its quality
     current.json                    the published snapshot: a copy of its manifest
@@ -60,10 +62,10 @@ class Quality(BaseModel):
 class SnapshotManifest(BaseModel):
     """What a snapshot is, what it was made from, and the keys that its files have in the lake.
 
-    ``transform`` is the fingerprint of the features' formulas. ``inputs`` is the digest of all that the rows depend on:
-    two snapshots of the same inputs have the same rows. ``duplicates`` counts rows that are equal to another one but
-    for their keys: in event time, features and label. All these are None, as is the digest of the online store's file,
-    in manifests of before they were there.
+    ``transform`` is the fingerprint of the features' formulas, at ``compiled_path`` they are as a query. ``inputs`` is
+    the digest of all that the rows depend on: two snapshots of the same inputs have the same rows. ``duplicates``
+    counts rows that are equal to another one but for their keys: in event time, features and label. All these are None,
+    as is the digest of the online store's file, in manifests of before they were there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,6 +78,8 @@ class SnapshotManifest(BaseModel):
     created_at: dt.datetime
     spec_hash: str
     transform: Sha256 | None = None
+    compiled_path: str | None = None
+    compiled_sha256: Sha256 | None = None
     inputs: Sha256 | None = None
     rows: int
     entities: int
@@ -122,6 +126,9 @@ class Snapshots:
 
     def features_key(self, snapshot: str, attempt: str) -> str:
         return f"{self.snapshot_key(snapshot)}/{attempt}"
+
+    def compiled_key(self, snapshot: str, attempt: str) -> str:
+        return f"{self.features_key(snapshot, attempt)}.transform.json"
 
     def online_key(self, snapshot: str, attempt: str) -> str:
         return f"{layout.online(self.use_case)}/snapshot={snapshot}/{attempt}.lmdb"
@@ -264,6 +271,7 @@ class Snapshots:
         """
         with self._lease():
             self.lake.delete(self.features_key(snapshot, attempt))
+            self.lake.delete(self.compiled_key(snapshot, attempt))
             self.lake.delete(self.online_key(snapshot, attempt))
             if self._holder(snapshot) == attempt:
                 self.lake.delete(self._claim(snapshot))

@@ -15,8 +15,9 @@ from mlops_platform.online_store.published import published_store
 from mlops_platform.services.health import HealthReport, read_report
 from mlops_platform.services.table import API_SERVER, SCHEDULER, WATCHER
 from mlops_platform.settings import PlatformSettings
+from mlops_platform.transform.compile import TransformError, still_holds
+from mlops_platform.transform.kept import read_kept
 from mlops_platform.use_case.find import find_use_cases
-from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 
 LEAST_FREE_DISK = 2 * 1024**3
@@ -140,10 +141,13 @@ def _snapshot(lake: Lake, use_case: UseCase, manifest: SnapshotManifest) -> Iter
     if manifest.transform is not None and manifest.spec_hash != use_case.spec_hash:
         yield Finding(subject, "it was computed for another version of the use case's spec", again)
     try:
-        if manifest.transform not in (None, transform_fingerprint(use_case.name)):
+        kept = read_kept(lake, manifest)
+        if kept is not None and not still_holds(kept, use_case):
             yield Finding(subject, "it was computed by other formulas than those of features.py", again)
-    except PlatformError as error:
+    except TransformError as error:
         yield Finding(use_case.name, error.what, error.remedy)
+    except PlatformError as error:
+        yield Finding(subject, error.what, again)
     try:
         with published_store(lake, manifest) as store:
             if len(store) != manifest.entities:

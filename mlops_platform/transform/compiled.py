@@ -1,7 +1,6 @@
 """What a transform was compiled to, and out of what: kept with every snapshot that it computed."""
 
 import hashlib
-from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,7 +52,7 @@ class CompiledTransform(BaseModel):
     compiler: dict[str, str]
     transform: Transform
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Sha256 (64 hex digits) of the query: a changed formula changes it, a changed comment does not."""
         return hashlib.sha256(self.sql.encode()).hexdigest()

@@ -1,27 +1,9 @@
-"""What a transform computes, as a digest: a changed formula changes it, a changed comment or docstring does not."""
+"""What a module of Python does, as a digest: a statement changes it, a comment or a docstring does not."""
 
 import ast
 import hashlib
 import json
 from collections.abc import Iterator
-
-from mlops_platform.errors import PlatformError
-from mlops_platform.use_case.find import file_of
-
-
-def transform_fingerprint(use_case: str) -> str:
-    """Sha256 (64 hex digits) of the syntax tree of the use case's ``features.py``. Nothing of it is run.
-
-    Only this one file counts: a formula that it imports from another is not seen.
-
-    Raises:
-        PlatformError: there is no such file, or it is no Python.
-    """
-    file = file_of(use_case, "features")
-    try:
-        return syntax_fingerprint(file.read_bytes())
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PlatformError(f"{file} cannot be read as Python ({error})", remedy="correct it") from None
 
 
 def syntax_fingerprint(source: bytes | str) -> str:

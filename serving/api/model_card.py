@@ -26,6 +26,7 @@ def model_card(served: Served, variant: Variant) -> dict[str, Any]:
         "family": model.manifest.family,
         "registered_at": model.registration.registered_at.isoformat(),
         "trained_on_snapshot": model.manifest.snapshot,
+        "fingerprint": model.manifest.transform,
         "git_sha": model.manifest.git_sha,
         "manifest_sha256": model.registration.manifest_sha256,
         "task": model.manifest.task,

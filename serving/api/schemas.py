@@ -259,7 +259,10 @@ class Reason(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The model that answers now."""
+    """The model that answers now.
+
+    ``fingerprint`` is of the formulas of the features that it was trained on; None: of before there was one.
+    """
 
     use_case: str
     variant: Literal["champion", "challenger"]
@@ -267,6 +270,7 @@ class ModelCard(BaseModel):
     family: str
     registered_at: str
     trained_on_snapshot: str
+    fingerprint: str | None
     git_sha: str
     manifest_sha256: str
     task: Task

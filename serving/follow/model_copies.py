@@ -14,7 +14,6 @@ from mlops_platform.models import manifest as model_manifest
 from mlops_platform.models.manifest import MANIFEST_FILE, ModelManifest
 from mlops_platform.models.registry import ModelRegistry, ModelVersion
 from mlops_platform.use_case.spec import UseCase
-from serving.follow.pairing import computed_otherwise
 from serving.model import Registration, ServedModel, load
 
 _KEPT_MODELS = 10
@@ -49,13 +48,7 @@ class ModelCopies:
         Raises:
             ModelError: there is none, it was changed, or it is not fit to be served.
         """
-        model = load(self._copy_of(registration), self._use_case, registration)
-        if computed_otherwise(model.manifest.transform, self._use_case):
-            raise ModelError(
-                f"another version of use_cases/{self._use_case.name}/features.py computed what it was trained on",
-                remedy=model_manifest.REMEDY,
-            )
-        return model
+        return load(self._copy_of(registration), self._use_case, registration)
 
     def adopt(self, model: Path, registration: Registration) -> None:
         """Keep a model folder of this machine."""

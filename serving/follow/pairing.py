@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 from mlops_platform.lake.snapshots import SnapshotManifest
 from mlops_platform.models.manifest import ModelManifest
-from mlops_platform.use_case.fingerprint import transform_fingerprint
-from mlops_platform.use_case.spec import UseCase
 from serving.model import ServedModel
 from serving.served import ServedStore
 
@@ -33,11 +31,6 @@ class Pair(NamedTuple):
 def fits(model: ModelManifest, snapshot: SnapshotManifest) -> bool:
     """Whether the model was trained on features that were defined and computed as the snapshot's are."""
     return (model.spec_hash, model.transform) == (snapshot.spec_hash, snapshot.transform)
-
-
-def computed_otherwise(transform: str | None, use_case: UseCase) -> bool:
-    """Whether the use case's formulas are others now than those of this fingerprint; of None that is not known."""
-    return transform is not None and transform != transform_fingerprint(use_case.name)
 
 
 def model_fits(model: ServedModel | None, snapshot: OpenSnapshot | None) -> bool:

@@ -20,7 +20,7 @@ from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.online_store.embedded import EmbeddedStore
 from mlops_platform.online_store.redis_first import RedisFirst, open_redis
 from mlops_platform.use_case.spec import UseCase
-from serving.follow.pairing import OpenSnapshot, computed_otherwise
+from serving.follow.pairing import OpenSnapshot
 from serving.served import ServedStore
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class SnapshotFollower:
 
 
 def check_definition(manifest: SnapshotManifest, use_case: UseCase) -> None:
-    """See that a snapshot's features are defined and computed as the use case's are now.
+    """See that a snapshot's features are defined as the use case's are now. By which formulas it brings itself.
 
     Raises:
         SnapshotError: they are not.
@@ -151,10 +151,4 @@ def check_definition(manifest: SnapshotManifest, use_case: UseCase) -> None:
     if manifest.spec_hash != use_case.spec_hash:
         raise SnapshotError(
             f"snapshot {manifest.snapshot} was made for another version of the spec of {use_case.name}", remedy=_REMEDY
-        )
-    if computed_otherwise(manifest.transform, use_case):
-        raise SnapshotError(
-            f"the features of snapshot {manifest.snapshot} were computed by another version of "
-            f"use_cases/{use_case.name}/features.py",
-            remedy=_REMEDY,
         )

@@ -19,6 +19,7 @@ from mlops_platform.lake.inputs import snapshot_inputs
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.settings import load_settings
+from mlops_platform.transform.compile import compile_transform
 from mlops_platform.use_case.find import get_use_case
 
 USE_CASE = get_use_case("credit_risk")
@@ -47,7 +48,7 @@ def publish_snapshot(run_id: str, dataset_version: int, day: dt.date) -> None:
         run_date=day,
         created_at=dt.datetime.now(dt.UTC),
         spec_hash=USE_CASE.spec_hash,
-        inputs=snapshot_inputs(USE_CASE, dataset),
+        inputs=snapshot_inputs(USE_CASE, dataset, compile_transform(USE_CASE), day),
         rows=0,
         entities=0,
         features_path=SNAPSHOTS.features_key(snapshot, attempt),

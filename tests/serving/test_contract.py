@@ -31,6 +31,7 @@ async def test_the_model_says_what_it_is(serve: Serve, installation: PlatformSet
         "family": "random_forest",
         "registered_at": REGISTERED_AT.isoformat(),
         "trained_on_snapshot": "first",
+        "fingerprint": None,
         "git_sha": "0" * 40,
         "task": "binary",
         "classes": [],

@@ -19,7 +19,6 @@ from mlops_platform.models.verdict import Decision
 from mlops_platform.online_store.protocol import FeatureRow
 from mlops_platform.settings import PlatformSettings
 from mlops_platform.use_case.find import get_use_case
-from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 from serving.follow.last_good import LastGood
 from serving.paths import serving_paths
@@ -390,7 +389,7 @@ async def test_a_snapshot_of_changed_formulas_is_served_together_with_the_first_
     serve: Serve, connected: PlatformSettings, registry: Registry, credit_risk: UseCase, forest: Trained
 ) -> None:
     registry.point("credit_risk", "champion", registry.register("credit_risk", forest.folder))
-    changed = transform_fingerprint("credit_risk")
+    changed = "f" * 64
     folder = connected.state_dir / "trained"
     write_model(folder, credit_risk, forest.pipeline, "random_forest", changed)
 

@@ -21,7 +21,8 @@ from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import RuleFinding, SnapshotManifest, Snapshots, snapshot_id
 from mlops_platform.online_store import FeatureRow
 from mlops_platform.online_store.published import published_store
-from mlops_platform.use_case.fingerprint import transform_fingerprint
+from mlops_platform.transform.compile import compile_transform
+from mlops_platform.transform.kept import read_kept
 from mlops_platform.use_case.spec import UseCase
 from spark_jobs import feature_job, features
 from spark_jobs.session import configure
@@ -171,7 +172,7 @@ def test_a_run_publishes_hive_and_the_online_store(
         "rows_quarantined": 0,
         "findings": (),
     }
-    assert list(manifest.timings) == ["session", "features", "checks", "online_store", "durable", "hive"]
+    assert list(manifest.timings) == ["session", "features", "checks", "proof", "online_store", "durable", "hive"]
 
 
 def test_the_same_run_again_gives_the_same_rows_once(
@@ -231,13 +232,32 @@ def test_the_manifest_says_what_the_snapshot_was_made_from(
     other = published(snapshots)
 
     assert first.inputs == again.inputs != other.inputs
-    assert first.transform == transform_fingerprint("credit_risk") == other.transform
+    compiled, day = compile_transform(credit_risk), dt.date(2021, 1, 1)
+    assert first.transform == compiled.fingerprint == other.transform
+    assert read_kept(snapshots.lake, again) == compiled == read_kept(snapshots.lake, other)
     dataset = Datasets(snapshots.lake, credit_risk).get(1)
-    assert first.inputs == snapshot_inputs(credit_risk, dataset)
+    assert first.inputs == snapshot_inputs(credit_risk, dataset, compiled, day)
     words = tuple(column.model_copy(update={"meaning": "in other words"}) for column in credit_risk.raw)
-    assert snapshot_inputs(credit_risk.model_copy(update={"raw": words}), dataset) == first.inputs
+    assert snapshot_inputs(credit_risk.model_copy(update={"raw": words}), dataset, compiled, day) == first.inputs
     bounds = tuple(column.model_copy(update={"maximum": 5.0}) for column in credit_risk.raw)
-    assert snapshot_inputs(credit_risk.model_copy(update={"raw": bounds}), dataset) != first.inputs
+    assert snapshot_inputs(credit_risk.model_copy(update={"raw": bounds}), dataset, compiled, day) != first.inputs
+    dated = compiled.model_copy(update={"sql": "SELECT $run_date"})
+    days = [snapshot_inputs(credit_risk, dataset, dated, dt.date(2021, 1, day)) for day in (1, 2)]
+    assert days[0] != days[1]
+
+
+def test_a_transform_that_duckdb_computes_otherwise_fails_the_build(
+    run: RunJob, snapshots: Snapshots, write_loans: WriteLoans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = compute_of("credit_risk")
+    older = F.when(F.col("loan_id") == 2, F.col("age") + 1).otherwise(F.col("age"))
+    monkeypatch.setattr(features, "compute_of", lambda _: lambda raw, day: compute(raw, day).withColumn("age", older))
+
+    assert run(write_loans(*THREE_LOANS)) == (
+        "credit_risk: of 3 rows, 1 have another age in Spark than in DuckDB; the first is loan_id 2: 31 in Spark and "
+        "30 in DuckDB. Remedy: write age in another way; docs/transforms.md lists what both do differently"
+    )
+    assert snapshots.current() is None
 
 
 def test_old_snapshots_are_kept_and_the_oldest_go(

@@ -4,7 +4,7 @@ import datetime as dt
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from pydantic import SecretStr
@@ -19,8 +19,10 @@ from mlops_platform.services import doctor
 from mlops_platform.services.doctor import Finding, examine
 from mlops_platform.services.health import HealthReport, ServiceHealth, Standstill, write_report
 from mlops_platform.settings import PlatformSettings
+from mlops_platform.transform.compile import compile_transform, read_sources
+from mlops_platform.transform.compiled import CompiledTransform, Transform
+from mlops_platform.transform.kept import keep
 from mlops_platform.use_case.find import UseCases, find_use_cases
-from mlops_platform.use_case.fingerprint import transform_fingerprint
 from mlops_platform.use_case.spec import UseCase
 from tests.redis_server import redis_server
 from tests.scripted_server import ScriptedServer
@@ -72,6 +74,10 @@ def sound(
     lake = Lake(settings.lake_root)
     snapshots = Snapshots(lake, credit_risk.name)
     attempt = snapshots.claim("s1")
+    key = snapshots.compiled_key("s1", attempt)
+    kept = CompiledTransform(
+        sql="SELECT 1", compiler={}, transform=Transform.of(credit_risk, read_sources(credit_risk.name))
+    )
     manifest = SnapshotManifest(
         snapshot="s1",
         use_case=credit_risk.name,
@@ -80,7 +86,9 @@ def sound(
         run_date=dt.date(2026, 1, 4),
         created_at=dt.datetime(2026, 1, 4, tzinfo=dt.UTC),
         spec_hash=credit_risk.spec_hash,
-        transform=transform_fingerprint(credit_risk.name),
+        transform="f" * 64,
+        compiled_path=key,
+        compiled_sha256=keep(lake, key, kept),
         rows=9,
         entities=3,
         features_path=snapshots.features_key("s1", attempt),
@@ -207,15 +215,34 @@ def test_a_snapshot_that_is_too_old(settings: PlatformSettings) -> None:
     ("changed", "what"),
     [
         ({"spec_hash": "0" * 64}, "it was computed for another version of the use case's spec"),
-        ({"transform": "0" * 64}, "it was computed by other formulas than those of features.py"),
         ({"transform": None, "spec_hash": "0" * 64}, None),
     ],
 )
-def test_a_snapshot_of_another_spec_or_other_formulas(
+def test_a_snapshot_of_another_spec(
     sound: SnapshotManifest, settings: PlatformSettings, changed: dict[str, str], what: str | None
 ) -> None:
     Snapshots(Lake(settings.lake_root), "credit_risk").make_current(sound.model_copy(update=changed))
     assert [finding.what for finding in examine(settings, NOW)] == ([] if what is None else [what])
+
+
+def test_a_snapshot_of_other_formulas_is_found_and_of_other_words_is_not(
+    sound: SnapshotManifest, settings: PlatformSettings, credit_risk: UseCase
+) -> None:
+    lake = Lake(settings.lake_root)
+    now = compile_transform(credit_risk)
+
+    def keep_with(**changed: Any) -> list[str]:
+        sources = {"features.py": f"{now.transform.sources['features.py']}# a word\n"}
+        transform = now.transform.model_copy(update={"sources": sources})
+        sha256 = keep(lake, str(sound.compiled_path), now.model_copy(update={"transform": transform} | changed))
+        Snapshots(lake, "credit_risk").make_current(sound.model_copy(update={"compiled_sha256": sha256}))
+        return [finding.what for finding in examine(settings, NOW)]
+
+    assert keep_with() == []
+    assert keep_with(sql="SELECT 1") == ["it was computed by other formulas than those of features.py"]
+    lake.put(str(sound.compiled_path), b"{}")
+    (damaged,) = examine(settings, NOW)
+    assert damaged.what.endswith("of snapshot s1 is damaged: it has another sha256 than its manifest says")
 
 
 def test_a_broken_use_case_is_found(

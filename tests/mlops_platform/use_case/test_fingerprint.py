@@ -1,12 +1,8 @@
-"""The fingerprint of a transform: formulas count, words do not."""
-
-from pathlib import Path
+"""The fingerprint of a module: statements count, words do not."""
 
 import pytest
 
-from mlops_platform.errors import PlatformError
-from mlops_platform.use_case.find import file_of
-from mlops_platform.use_case.fingerprint import syntax_fingerprint, transform_fingerprint
+from mlops_platform.use_case.fingerprint import syntax_fingerprint
 
 SOURCE = '''
 """A module."""
@@ -40,11 +36,6 @@ def test_a_formula_changes_it(before: str, after: str) -> None:
     assert syntax_fingerprint(SOURCE.replace(before, after)) != syntax_fingerprint(SOURCE)
 
 
-def test_a_use_cases_fingerprint_is_that_of_its_features() -> None:
-    source = file_of("credit_risk", "features").read_text(encoding="utf-8")
-    assert transform_fingerprint("credit_risk") == syntax_fingerprint(source)
-
-
 def test_the_digest_is_the_same_with_every_python() -> None:
     # a constant of this test: another one would make every model of an installation unfit by an upgrade of Python
     source = 'LIMIT = 3\n"""Words."""\n\n\ndef f(a, *, b=None):\n    return [f"{a:{b}}", {**a, "\U0001fae8": 1.5}]\n'
@@ -63,14 +54,3 @@ def test_what_is_absent_is_not_none() -> None:
 
 def test_a_long_chain_of_calls_has_one() -> None:
     assert syntax_fingerprint("x" + ".y(1)" * 300) != syntax_fingerprint("x" + ".y(1)" * 301)
-
-
-def test_a_file_that_is_no_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("mlops_platform.use_case.fingerprint.file_of", lambda *_: tmp_path / "features.py")
-    with pytest.raises(PlatformError, match=r"features\.py cannot be read as Python"):
-        transform_fingerprint("toy")
-    (tmp_path / "features.py").write_bytes("\ufeffx = 1\n".encode())
-    assert transform_fingerprint("toy") == syntax_fingerprint("x = 1")
-    (tmp_path / "features.py").write_text("x = (\n")
-    with pytest.raises(PlatformError, match=r"features\.py cannot be read as Python"):
-        transform_fingerprint("toy")
