@@ -12,6 +12,7 @@ from cli.verb import verb
 from cli.verbs.approve import approve
 from cli.verbs.audit import audit
 from cli.verbs.chaos import chaos
+from cli.verbs.check import check
 from cli.verbs.data import data
 from cli.verbs.doctor import doctor
 from cli.verbs.features import features
@@ -20,6 +21,7 @@ from cli.verbs.logs import logs
 from cli.verbs.models import models
 from cli.verbs.open import open_page
 from cli.verbs.predict import predict
+from cli.verbs.preview import preview
 from cli.verbs.replay import replay
 from cli.verbs.rollback import rollback
 from cli.verbs.routing import routing
@@ -53,6 +55,10 @@ verb(app, "mlops doctor", "mlops doctor --json")(doctor)
 verb(app, "mlops logs serving", "mlops logs airflow-scheduler --lines 20 --follow")(logs)
 verb(app, "mlops predict 5008804", "mlops predict credit_risk 5008804")(predict)
 verb(app, "mlops features 5008804", "mlops features credit_risk 5008804")(features)
+verb(app, "mlops check", "mlops check credit_risk --file loans.csv")(check)
+verb(app, "mlops preview", "mlops preview credit_risk --id 5008804", "mlops preview credit_risk --file loans.csv")(
+    preview
+)
 verb(app, "mlops replay 6b015b0ac6d5f1954")(replay)
 verb(app, "mlops rollback", "mlops rollback credit_risk --to 3")(rollback)
 verb(app, "mlops routing", "mlops routing credit_risk --challenger-share 0.1 --shadow")(routing)
