@@ -48,7 +48,7 @@ def test_the_champion_of_the_older_platform_predicts_the_same(older: RunningPlat
     before = older.published("credit_risk")["snapshot"]
     output = older.command("./start.sh", "--mode", "local")
     assert f"The state has the layout {LAYOUT} now; it was" in output
-    assert "Running the pipeline" not in output
+    assert "Running the pipeline of credit_risk" not in output
     for entity_id, probability in ANSWERS.items():
         answer = older.get(f"/predict/{entity_id}")
         assert answer["probability"] == pytest.approx(probability, abs=1e-12)
