@@ -27,8 +27,20 @@ def test_help_names_every_command(mlops: Mlops) -> None:
     assert shown.code == 0
     listed = shown.out.split("Commands:")[1].split("Exit codes:")[0].splitlines()
     assert [line.split()[0] for line in listed if line.strip()] == [
-        *("run", "approve", "status", "doctor", "logs", "predict", "features", "replay", "rollback", "routing", "open"),
-        *("audit", "chaos", "data", "snapshots", "models", "keys"),
+        *(
+            "run",
+            "approve",
+            "status",
+            "doctor",
+            "logs",
+            "predict",
+            "features",
+            "check",
+            "preview",
+            "replay",
+            "rollback",
+        ),
+        *("routing", "open", "audit", "chaos", "data", "snapshots", "models", "keys"),
     ]
 
 

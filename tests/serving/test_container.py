@@ -49,7 +49,6 @@ def test_a_folder_without_a_model_says_so(settings: PlatformSettings, tmp_path: 
         (lambda _: [], "manifest.json is malformed at the file"),
         (lambda manifest: {**manifest, "use_case": "tosi"}, "there is no use case 'tosi'"),
         (lambda manifest: {**manifest, "label": "other"}, "was trained for another label: other"),
-        (lambda manifest: {**manifest, "transform": "0" * 64}, "another version of use_cases/credit_risk/features.py"),
     ],
 )
 def test_a_model_that_is_not_what_this_image_knows_is_told_in_words_and_not_adopted(

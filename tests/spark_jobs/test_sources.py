@@ -1,6 +1,7 @@
 """Rows of several sources, in CSV and Parquet, with times, truth values and rules, through the whole job."""
 
 import datetime as dt
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from mlops_platform.use_case.spec import (
     Split,
     UseCase,
 )
-from spark_jobs import features
 from spark_jobs.feature_job import run_job
 from spark_jobs.feature_run import FeatureRun
 from spark_jobs.session import configure
@@ -72,6 +72,12 @@ VISITS = UseCase(
 )
 
 
+IMPORTS = """
+import datetime as dt
+from pyspark.sql import DataFrame, functions as F
+"""
+
+
 def hours(raw: DataFrame, run_date: dt.date) -> DataFrame:
     member = F.col("member").cast("int").alias("is_member")
     return raw.select("visit", "visitor", "began", F.hour("began").alias("hour"), member, "spent", "buys")
@@ -95,9 +101,8 @@ def lake(hive: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "use_cases" / "visits"
     folder.mkdir(parents=True)
     (folder / "spec.py").touch()
-    (folder / "features.py").touch()
+    (folder / "features.py").write_text(f"{IMPORTS}\n{inspect.getsource(hours)}\ncompute = hours\n", encoding="utf-8")
     monkeypatch.setenv("MLOPS_USE_CASES", str(folder.parent))
-    monkeypatch.setattr(features, "compute_of", lambda _: hours)
     configure(hive, partitions=2)
     return Lake(tmp_path / "lake")
 

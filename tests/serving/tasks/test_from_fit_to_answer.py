@@ -75,8 +75,8 @@ async def test_a_class_is_answered_with_the_probabilities_of_all(
     classes = wine.use_case.label.classes
     async with serve(wine.install(settings, family), (wine.use_case,)) as (client, _):
         one = (await client.get(f"/v1/wine/predict/{IDS[0]}")).json()
-        several = (await client.post("/predict", json={"ids": [*map(str, IDS), "999"]})).json()["predictions"]
-        by_row = (await client.post("/predict", json={"rows": wine.features})).json()["predictions"]
+        several = (await client.post("/v1/wine/predict", json={"ids": [*map(str, IDS), "999"]})).json()["predictions"]
+        by_row = (await client.post("/v1/wine/predict", json={"rows": wine.features})).json()["predictions"]
     for row, probabilities in zip(several[:3], expected, strict=True):
         assert list(row["probabilities"]) == list(classes)
         assert list(row["probabilities"].values()) == pytest.approx(list(probabilities), abs=1e-12)
@@ -93,9 +93,11 @@ async def test_a_number_is_answered_as_it_is(
     serve: Serve, settings: PlatformSettings, diabetes: TrainedUseCase, family: str
 ) -> None:
     async with serve(diabetes.install(settings, family), (diabetes.use_case,)) as (client, _):
-        one = (await client.get(f"/predict/{IDS[1]}")).json()
-        several = (await client.post("/predict", json={"ids": [*map(str, IDS), "999"]})).json()["predictions"]
-        by_row = (await client.post("/predict", json={"rows": diabetes.features})).json()["predictions"]
+        one = (await client.get(f"/v1/diabetes/predict/{IDS[1]}")).json()
+        several = (await client.post("/v1/diabetes/predict", json={"ids": [*map(str, IDS), "999"]})).json()[
+            "predictions"
+        ]
+        by_row = (await client.post("/v1/diabetes/predict", json={"rows": diabetes.features})).json()["predictions"]
     numbers = [row["prediction"] for row in several]
     assert numbers[:3] == pytest.approx(list(diabetes.expected(family)), rel=TO_12_DIGITS)
     assert numbers[3] is None
@@ -213,7 +215,7 @@ async def test_a_prediction_is_recorded_and_replayed(
     trained: TrainedUseCase = request.getfixturevalue(name)
     installed = trained.install(settings, family)
     async with serve(installed, (trained.use_case,)) as (client, _):
-        asked = (await client.get(f"/predict/{IDS[1]}")).json()
+        asked = (await client.get(f"/v1/{name}/predict/{IDS[1]}")).json()
         (recorded,) = records(installed)
         replay = (await client.get(f"/admin/replay/{asked['request_id']}", headers=ADMIN)).json()
     assert recorded["label"] == asked["prediction"]
@@ -240,7 +242,7 @@ async def test_what_was_published_is_found_as_it_was_recorded(
     segment = serving_paths(elsewhere).log / "worker.jsonl"
     segment.parent.mkdir(parents=True)
     async with serve(installed, (trained.use_case,)) as (client, _):
-        asked = (await client.post("/predict", json={"ids": [str(one) for one in IDS]})).json()
+        asked = (await client.post(f"/v1/{name}/predict", json={"ids": [str(one) for one in IDS]})).json()
         recorded = records(installed)
     segment.write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in recorded))
     assert publish(elsewhere).segments == 1
@@ -293,8 +295,8 @@ async def test_a_model_that_is_slow_holds_up_nobody_else(
             return score_rows(rows)
 
         monkeypatch.setattr(champion.scorer, "score_rows", slow)
-        one = asyncio.create_task(client.get(f"/predict/{IDS[0]}"))
-        several = asyncio.create_task(client.post("/predict", json={"rows": wine.features}))
-        assert (await client.get(f"/features/{IDS[0]}")).status_code == 200
+        one = asyncio.create_task(client.get(f"/v1/wine/predict/{IDS[0]}"))
+        several = asyncio.create_task(client.post("/v1/wine/predict", json={"rows": wine.features}))
+        assert (await client.get(f"/v1/wine/features/{IDS[0]}")).status_code == 200
         answered.set()
         assert [(await one).status_code, (await several).status_code] == [200, 200]
