@@ -15,9 +15,10 @@ from stack.bare.arguments import add_first_data
 from stack.bare.env_file import ensure_secrets
 from stack.bare.installation import UnderWay, lock, unusable_file
 from stack.first_run import has_champion, prediction_for_real_id, run_first_pipeline, run_other_pipelines
+from stack.logs import SUPERVISOR
 from stack.startup import start_services, stop_services
 from stack.summary import summary
-from stack.supervision import SUPERVISOR, Supervisor
+from stack.supervision import Supervisor
 
 
 def start(options: argparse.Namespace) -> None:

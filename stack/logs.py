@@ -14,8 +14,9 @@ from mlops_platform.services.table import services
 from mlops_platform.settings import PlatformSettings
 from stack.bare.compose import COMPOSE
 from stack.bare.docker import docker
-from stack.supervision import SUPERVISOR, log_file
 
+SUPERVISOR = "supervisord"
+"""What its log is called, and what stands for it where it is looked at like a service."""
 _LOOK_AGAIN_SECONDS = 0.3
 
 
@@ -23,6 +24,11 @@ class UnknownService(PlatformError):
     """A service was named that this installation does not have."""
 
     missing = True
+
+
+def log_file(settings: PlatformSettings, service: str) -> Path:
+    """Where a supervised process writes what it says."""
+    return settings.state_dir / "log" / f"{service}.log"
 
 
 def log_names(settings: PlatformSettings) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import time
 
 from mlops_platform.services.table import WATCHER
 from mlops_platform.settings import PlatformSettings
-from stack.supervision import SUPERVISOR, log_file
+from stack.logs import SUPERVISOR, log_file
 
 PAUSE_SECONDS = 15.0
 """From one try to the next, where one fails or another start is under way."""

@@ -11,8 +11,8 @@ from mlops_platform.console import waiting
 from mlops_platform.errors import PlatformError
 from mlops_platform.services.table import Service, is_usable, services
 from mlops_platform.settings import PlatformSettings
-from stack.logs import last_lines
-from stack.supervision import STOP_SECONDS, Supervisor, log_file, marked_processes
+from stack.logs import last_lines, log_file
+from stack.supervision import STOP_SECONDS, Supervisor, marked_processes
 
 Report = Callable[[str], None]
 

@@ -23,9 +23,8 @@ from mlops_platform.services.environment import withheld
 from mlops_platform.services.table import Service, services
 from mlops_platform.settings import PlatformSettings
 from stack.bare.installation import MARK, is_running, socket_path
+from stack.logs import SUPERVISOR, log_file
 
-SUPERVISOR = "supervisord"
-"""What its log is called, and what stands for it where it is looked at like a service."""
 STOP_SECONDS = 20
 # supervisord has no word for it. After n tries n²/2 s have passed, so that this many are 30,000 years.
 _FOR_EVER = 1_000_000
@@ -72,10 +71,6 @@ stdout_logfile_backups=2
 
 def run_folder(settings: PlatformSettings) -> Path:
     return settings.state_dir / "run"
-
-
-def log_file(settings: PlatformSettings, service: str) -> Path:
-    return settings.state_dir / "log" / f"{service}.log"
 
 
 def render_configuration(settings: PlatformSettings) -> str:

@@ -13,7 +13,8 @@ from mlops_platform.errors import PlatformError
 from mlops_platform.services.table import is_usable, services
 from mlops_platform.settings import PlatformSettings
 from stack.chaos.processes import ProcessGone, RunningProcess
-from stack.supervision import SUPERVISOR, Supervisor, marked_processes
+from stack.logs import SUPERVISOR
+from stack.supervision import Supervisor, marked_processes
 
 Found = TypeVar("Found")
 

@@ -44,6 +44,13 @@ def test_help_names_every_command(mlops: Mlops) -> None:
     ]
 
 
+@pytest.mark.parametrize("library", ["supervisor", "psutil", "duckdb", "sqlframe", "pyspark", "sklearn"])
+def test_it_is_read_where_not_all_libraries_are(library: str) -> None:
+    """In containers there is no supervisor; on a machine that has containers there is neither Spark nor DuckDB."""
+    absent = f"import sys; sys.modules[{library!r}] = None; import cli.main"
+    subprocess.run([sys.executable, "-c", absent], check=True, timeout=60)
+
+
 def every_verb() -> Iterator[tuple[str, Any]]:
     """Each verb with the words that call it."""
 
