@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from mlops_platform.errors import ModelError
+from mlops_platform.lake.snapshots import SnapshotManifest
 from mlops_platform.use_case.spec import UseCase
 from mlops_platform.use_case.task import Task
 
@@ -108,6 +109,11 @@ class ModelManifest(BaseModel):
     @property
     def required_files(self) -> tuple[str, ...]:
         return REQUIRED_FILES if self.compiled is None else (COMPILED_FILE, *REQUIRED_FILES)
+
+
+def fits(model: ModelManifest, snapshot: SnapshotManifest) -> bool:
+    """Whether the model was trained on features that were defined and computed as the snapshot's are."""
+    return (model.spec_hash, model.transform) == (snapshot.spec_hash, snapshot.transform)
 
 
 def sha256(content: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from mlops_platform.lake.snapshots import Snapshots
+from mlops_platform.models.manifest import fits
 from mlops_platform.online_store.hive import HiveStore
 from mlops_platform.use_case.short_paths import ByIdPath
 from serving.api import lookups
@@ -14,7 +15,6 @@ from serving.api.document import UNFIT, UNKNOWN
 from serving.api.named import Model, served_from
 from serving.api.responses import json_bytes, request_id_of
 from serving.api.schemas import Schemas
-from serving.follow.pairing import fits
 from serving.predict.predictor import Asked, look_up, require_model
 from serving.problems import not_ready, overloaded, unknown_id
 from serving.runtime import Runtime

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mlops_platform.lake.snapshots import SnapshotManifest
-from mlops_platform.models.manifest import ModelManifest
+from mlops_platform.models.manifest import fits
 from serving.model import ServedModel
 from serving.served import ServedStore
 
@@ -26,11 +26,6 @@ class Pair(NamedTuple):
         """Both are there, and fit."""
         both = self.snapshot is not None and self.champion is not None
         return both and model_fits(self.champion, self.snapshot)
-
-
-def fits(model: ModelManifest, snapshot: SnapshotManifest) -> bool:
-    """Whether the model was trained on features that were defined and computed as the snapshot's are."""
-    return (model.spec_hash, model.transform) == (snapshot.spec_hash, snapshot.transform)
 
 
 def model_fits(model: ServedModel | None, snapshot: OpenSnapshot | None) -> bool:

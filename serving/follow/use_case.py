@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from mlops_platform.errors import ModelError
 from mlops_platform.files import Watched
+from mlops_platform.models.manifest import fits
 from mlops_platform.models.promotion import promote, roll_back, rollback_target
 from mlops_platform.models.registry import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion, RegistryDown
 from mlops_platform.models.routing import Routing
@@ -26,7 +27,7 @@ from serving.follow.last_good import LastGoodFile
 from serving.follow.model_copies import ModelCopies
 from serving.follow.models import ModelFollower
 from serving.follow.named_models import NamedModels
-from serving.follow.pairing import OpenSnapshot, Pair, fits, model_fits, next_pair
+from serving.follow.pairing import OpenSnapshot, Pair, model_fits, next_pair
 from serving.follow.snapshots import SnapshotFollower
 from serving.follow.task import FollowingTask
 from serving.model import Registration, ServedModel

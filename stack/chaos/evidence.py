@@ -16,7 +16,7 @@ from mlops_platform.errors import ModelError, PlatformError, SnapshotError
 from mlops_platform.lake.lake import Lake
 from mlops_platform.lake.snapshots import SnapshotManifest, Snapshots
 from mlops_platform.models import manifest as model_manifest
-from mlops_platform.models.manifest import MANIFEST_FILE
+from mlops_platform.models.manifest import MANIFEST_FILE, fits
 from mlops_platform.models.registry import ModelRegistry
 from mlops_platform.online_store.published import published_store
 from mlops_platform.services.doctor import examine_data
@@ -81,7 +81,7 @@ def _reason_not_to_fit(
             model = model_manifest.read(Path(folder))
     except ModelError as error:
         return str(error)
-    if (model.spec_hash, model.transform) != (snapshot.spec_hash, snapshot.transform):
+    if not fits(model, snapshot):
         return "the model was trained on features of another definition"
     return None
 
