@@ -3,6 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from mlops_platform.errors import ModelError
 from mlops_platform.use_case.spec import Split
@@ -76,16 +78,15 @@ def together(dataset: Dataset, rule: Split) -> np.ndarray:
 
 
 def _connected(*numbers: np.ndarray) -> np.ndarray:
-    """A number for each row, the same for rows that lead to one another by equal numbers in either array."""
-    least = np.arange(len(numbers[0]))
-    while True:
-        before = least
-        for links in numbers:
-            of_link = np.full(links.max() + 1, len(links))
-            np.minimum.at(of_link, links, least)
-            least = of_link[links]
-        if np.array_equal(least, before):
-            return least
+    """For each row the first of those that it leads to by equal numbers in either array."""
+    one, other = numbers
+    # a graph whose nodes are the numbers of both arrays, and whose edges are the rows
+    beside = other + one.max() + 1
+    nodes = beside.max() + 1
+    graph = coo_array((np.ones(len(one)), (one, beside)), shape=(nodes, nodes))
+    component = connected_components(graph, directed=False)[1][one]
+    _, first, place = np.unique(component, return_index=True, return_inverse=True)
+    return first[place]
 
 
 def _part(values: np.ndarray, rule: Split, generator: np.random.Generator) -> np.ndarray:
