@@ -6,7 +6,7 @@ Each property is looked for on given rows. What breaks it is a finding, with the
 import datetime as dt
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -125,14 +125,14 @@ class _Checks:
 
     def properties(self, rows: list[Row], run: Run) -> Iterator[Finding]:
         yield from self._same(
-            rows,
+            [rows],
             run,
             lambda some: list(reversed(some)),
             "depends on the order of the rows",
             "order windows by columns that leave no ties, such as the event time and then the row key",
         )
         yield from self._same(
-            rows,
+            self._by_first_entity(rows),
             run,
             lambda some: [row for row in some if row[self._entity] == some[0][self._entity]],
             f"depends on rows of another {self._entity}",
@@ -141,7 +141,7 @@ class _Checks:
         time = self._use_case.event_time
         if time is not None:
             yield from self._same(
-                sorted(rows, key=lambda row: row[time]),
+                [sorted(rows, key=lambda row: row[time])],
                 run,
                 # the first half by time, whole days: rows of one day may see one another
                 lambda some: [row for row in some if row[time] <= some[(len(some) - 1) // 2][time]],
@@ -150,9 +150,10 @@ class _Checks:
             )
 
     def _same(
-        self, rows: list[Row], run: Run, of: Callable[[Sequence[Row]], list[Row]], what: str, remedy: str
+        self, groups: Iterable[list[Row]], run: Run, of: Callable[[Sequence[Row]], list[Row]], what: str, remedy: str
     ) -> Iterator[Finding]:
-        """A finding where the features of the rows that ``of`` gives are other ones without the rest."""
+        """A finding on the first group where the features of the rows that ``of`` gives are other ones without the
+        rest."""
 
         def difference(some: Sequence[Row]) -> tuple[Any, str, Any, Any] | None:
             part = of(some) if some else []
@@ -163,7 +164,6 @@ class _Checks:
                         return key, name, whole[key][0][name], row[name]
             return None
 
-        groups = self._by_first_entity(rows) if "another" in what else [rows]
         for group in groups:
             if difference(group) is not None:
                 few = fewest(group, lambda some: difference(some) is not None)

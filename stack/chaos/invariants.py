@@ -156,8 +156,13 @@ def no_error_once_healthy(seen: Observation) -> str | None:
     return _some("errors after everything was usable again", late) if late else None
 
 
+def name_of(invariant: Callable[[Observation], str | None]) -> str:
+    """What the table calls it."""
+    return invariant.__name__.replace("_", " ")
+
+
 INVARIANTS: Mapping[str, Callable[[Observation], str | None]] = {
-    one.__name__.replace("_", " "): one
+    name_of(one): one
     for one in (
         no_answer_is_wrong,
         no_mixture_answers,
@@ -169,7 +174,7 @@ INVARIANTS: Mapping[str, Callable[[Observation], str | None]] = {
         no_error_once_healthy,
     )
 }
-"""By the names that the table shows."""
+"""By their names."""
 
 
 def judged(seen: Observation) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A round from its beginning to what held: work and predictions under way, something done, everything looked at."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import sleep
 from time import time as wall_clock
@@ -12,7 +12,7 @@ from mlops_platform.services.health import AWAY_AFTER
 from mlops_platform.settings import PlatformSettings
 from stack.chaos.acts import Act
 from stack.chaos.health import ailing, deadline, unwell
-from stack.chaos.invariants import Observation, every_service_is_healthy, judged, the_run_succeeded
+from stack.chaos.invariants import Observation, every_service_is_healthy, judged, name_of, the_run_succeeded
 from stack.chaos.plan import KILL, Round
 from stack.chaos.processes import TRAINING_RUN, Processes, ProcessGone, RunningProcess
 from stack.chaos.targets import Target
@@ -82,7 +82,7 @@ class Chaos:
         for planned in rounds:
             outcome = self.outcome(planned)
             yield outcome
-            if _name(every_service_is_healthy) in outcome.broken:
+            if name_of(every_service_is_healthy) in outcome.broken:
                 return
 
     def outcome(self, planned: Round) -> Outcome:
@@ -94,7 +94,7 @@ class Chaos:
             try:
                 run = RunUnderWay(self._settings, airflow, self._use_case, planned.work)
             except PlatformError as error:
-                return Outcome(planned, broken={_name(the_run_succeeded): str(error)})
+                return Outcome(planned, broken={name_of(the_run_succeeded): str(error)})
             deed = self._do(planned, run)
             healthy_at = None if deed is None else self._healthy_at(deed, traffic)
             run_failure = run.failure()
@@ -102,7 +102,7 @@ class Chaos:
         if deed is None:
             broken = {DONE: f"no process of the kind {planned.target.name} came along"}
             if run_failure is not None:
-                broken[_name(the_run_succeeded)] = run_failure
+                broken[name_of(the_run_succeeded)] = run_failure
             return Outcome(planned, broken=broken)
         killed = (deed.began, deed.gone) if planned.act == KILL and planned.target.holds_answers else None
         seen = self._seen(traffic, killed, healthy_at=healthy_at, ill=ill, run_failure=run_failure)
@@ -220,7 +220,3 @@ class Chaos:
 
 def _moment(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC)
-
-
-def _name(invariant: Callable[[Observation], str | None]) -> str:
-    return invariant.__name__.replace("_", " ")
