@@ -5,31 +5,21 @@ import datetime as dt
 import pytest
 
 from mlops_platform.lake.lake import Lake
-from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
+from mlops_platform.lake.snapshots import Snapshots
 from mlops_platform.settings import PlatformSettings
 from tests.cli.conftest import Mlops, Outcome
+from tests.manifests import publish_manifest
 
 
 def publish(settings: PlatformSettings, snapshot: str, day: int) -> None:
-    snapshots = Snapshots(Lake(settings.lake_root), "credit_risk")
-    attempt = snapshots.claim(snapshot)
-    with snapshots.publishing(snapshot, attempt):
-        snapshots.publish(
-            SnapshotManifest(
-                snapshot=snapshot,
-                use_case="credit_risk",
-                attempt=attempt,
-                dataset_version=1,
-                run_date=dt.date(2026, 1, day),
-                created_at=dt.datetime(2026, 1, day, 3, 4, tzinfo=dt.UTC),
-                spec_hash="0",
-                rows=20,
-                entities=7,
-                features_path="f",
-                online_path="o",
-                quality=Quality(rows_read=20, rows_valid=20, rows_quarantined=0),
-            )
-        )
+    publish_manifest(
+        settings,
+        snapshot,
+        run_date=dt.date(2026, 1, day),
+        created_at=dt.datetime(2026, 1, day, 3, 4, tzinfo=dt.UTC),
+        rows=20,
+        entities=7,
+    )
 
 
 def test_snapshots_are_listed_newest_first_with_the_published_one_marked(

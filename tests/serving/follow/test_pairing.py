@@ -5,53 +5,24 @@ from typing import cast
 
 import pytest
 
-from mlops_platform.lake.snapshots import Quality, SnapshotManifest
-from mlops_platform.models.manifest import CompiledModel, ModelManifest
 from mlops_platform.models.scorer import Scorer
 from serving.follow.pairing import OpenSnapshot, Pair, next_pair
 from serving.model import Registration, ServedModel
 from serving.served import ServedStore
+from tests.manifests import model_manifest, snapshot_manifest
 
 DAY = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 
 
 def snapshot(name: str, transform: str | None, spec: str = "a") -> OpenSnapshot:
-    manifest = SnapshotManifest(
-        snapshot=name,
-        use_case="toy",
-        attempt="attempt-1",
-        dataset_version=1,
-        run_date=DAY.date(),
-        created_at=DAY,
-        spec_hash=spec * 64,
-        transform=transform and transform * 64,
-        rows=1,
-        entities=1,
-        features_path="features",
-        online_path="online",
-        quality=Quality(rows_read=1, rows_valid=1, rows_quarantined=0),
+    manifest = snapshot_manifest(
+        name, use_case="toy", attempt="attempt-1", spec_hash=spec * 64, transform=transform and transform * 64
     )
     return OpenSnapshot(manifest, cast(ServedStore, None))
 
 
 def model(version: str, transform: str | None, spec: str = "a") -> ServedModel:
-    manifest = ModelManifest(
-        use_case="toy",
-        family="tree",
-        run_id="0",
-        snapshot="any",
-        spec_hash=spec * 64,
-        transform=transform and transform * 64,
-        features=("age",),
-        label="status",
-        threshold=0.5,
-        seed=1,
-        parameters={},
-        compiled=CompiledModel(inputs=()),
-        libraries={},
-        git_sha="0",
-        files={},
-    )
+    manifest = model_manifest(use_case="toy", spec_hash=spec * 64, transform=transform and transform * 64)
     registration = Registration(version=version, manifest_sha256=version * 64, registered_at=DAY)
     return ServedModel(registration, cast(Scorer, None), manifest, {})
 

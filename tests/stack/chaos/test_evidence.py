@@ -1,20 +1,17 @@
 """What is asked where the lake is: here, or in a container, with the same answers."""
 
-import datetime as dt
 import json
 from typing import Any
 
 import pytest
 
 from mlops_platform.errors import PlatformError
-from mlops_platform.lake.lake import Lake
-from mlops_platform.lake.snapshots import Quality, SnapshotManifest, Snapshots
-from mlops_platform.models.manifest import CompiledModel, ModelManifest
 from mlops_platform.online_store import hive
 from mlops_platform.services.doctor import Finding
 from mlops_platform.settings import PlatformSettings
 from stack.bare.docker import CommandFailed
 from stack.chaos import evidence
+from tests.manifests import model_manifest, publish_manifest
 from tests.scripted_server import ScriptedServer
 
 
@@ -96,46 +93,9 @@ def test_a_model_fits_snapshots_of_the_definition_that_it_was_trained_on(
     settings: PlatformSettings, server: ScriptedServer
 ) -> None:
     for snapshot, spec_hash in (("s1", "a" * 64), ("s2", "b" * 64)):
-        publish(settings, snapshot, spec_hash)
-    model = ModelManifest(
-        use_case="credit_risk",
-        family="forest",
-        run_id="r1",
-        snapshot="s1",
-        spec_hash="a" * 64,
-        features=("age",),
-        label="status",
-        threshold=0.5,
-        seed=1,
-        parameters={},
-        compiled=CompiledModel(inputs=()),
-        libraries={},
-        git_sha="c",
-        files={},
-    )
+        publish_manifest(settings, snapshot, spec_hash=spec_hash)
+    model = model_manifest(snapshot="s1", spec_hash="a" * 64)
     server.on("GET", "/model-versions/get-artifact", model.model_dump_json())
     assert evidence.unfit(settings, "credit_risk", "3@s1", "3@s2") == {
         "3@s2": "the model was trained on features of another definition"
     }
-
-
-def publish(settings: PlatformSettings, snapshot: str, spec_hash: str) -> None:
-    snapshots = Snapshots(Lake(settings.lake_root), "credit_risk")
-    attempt = snapshots.claim(snapshot)
-    with snapshots.publishing(snapshot, attempt):
-        snapshots.publish(
-            SnapshotManifest(
-                snapshot=snapshot,
-                use_case="credit_risk",
-                attempt=attempt,
-                dataset_version=1,
-                run_date=dt.date(2026, 1, 1),
-                created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
-                spec_hash=spec_hash,
-                rows=1,
-                entities=1,
-                features_path="f",
-                online_path="o",
-                quality=Quality(rows_read=1, rows_valid=1, rows_quarantined=0),
-            )
-        )
