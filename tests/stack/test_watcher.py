@@ -26,6 +26,7 @@ from stack.supervision import Supervisor
 from stack.watcher import Inquiry, Watcher, standing_still
 from tests.processes import wait_until
 from tests.scripted_server import ScriptedServer
+from tests.stack.supervised import launched
 
 TASKS = "/api/v2/dags/~/dagRuns/~/taskInstances"
 RUNS = "/api/v2/dags/~/dagRuns"
@@ -168,13 +169,7 @@ def pid_of(supervisor: Supervisor, service: str) -> int:
 def test_a_stuck_process_is_killed_with_its_children_and_started_again(
     settings: PlatformSettings, up: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (settings.state_dir / "run").mkdir(parents=True)
-    (settings.state_dir / "log").mkdir()
-    script = settings.state_dir / "one.sh"
-    script.write_text("#!/usr/bin/env bash\nsleep 600 & wait\n", encoding="utf-8")
-    script.chmod(0o755)
-    here = settings.model_copy(update={"project_root": settings.state_dir})
-    supervisor = Supervisor.launched(here, dict(os.environ))
+    here, supervisor = launched(settings, "one")
     try:
         supervisor.start("one")
         before = pid_of(supervisor, "one")
@@ -184,7 +179,7 @@ def test_a_stuck_process_is_killed_with_its_children_and_started_again(
         again = wait_until(lambda: supervisor.process("one").pid not in (before, None), "it is started again", 10)
         assert again
         wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "the child is gone", 10)
-        (settings.state_dir / "other.sh").symlink_to(script)
+        (settings.state_dir / "other.sh").symlink_to(settings.state_dir / "one.sh")
         assert LocalRepairer(here).restart("other"), "nobody has started it"
         assert pid_of(supervisor, "other")
     finally:
@@ -193,14 +188,7 @@ def test_a_stuck_process_is_killed_with_its_children_and_started_again(
 
 
 def test_what_a_killed_service_left_behind_is_ended(settings: PlatformSettings, up: dict[str, bool]) -> None:
-    (settings.state_dir / "run").mkdir(parents=True)
-    (settings.state_dir / "log").mkdir()
-    for name in up:
-        script = settings.state_dir / f"{name}.sh"
-        script.write_text("#!/usr/bin/env bash\nsleep 600 & wait\n", encoding="utf-8")
-        script.chmod(0o755)
-    here = settings.model_copy(update={"project_root": settings.state_dir})
-    supervisor = Supervisor.launched(here, dict(os.environ))
+    here, supervisor = launched(settings, *up)
     try:
         leaders = {}
         for name in up:
@@ -266,11 +254,9 @@ def test_supervisord_is_revived_by_one_child_at_a_time(
 def test_a_supervisor_that_is_stuck_does_not_keep_the_watcher_from_looking(
     settings: PlatformSettings, up: dict[str, bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (settings.state_dir / "run").mkdir(parents=True)
-    (settings.state_dir / "log").mkdir()
     monkeypatch.setattr(local_repair, "ANSWERS_WITHIN", 0.1)
-    here = settings.model_copy(update={"project_root": settings.state_dir})
-    pid = Supervisor.launched(here, dict(os.environ)).pid()
+    here, supervisor = launched(settings)
+    pid = supervisor.pid()
     os.kill(pid, signal.SIGSTOP)
     try:
         LocalRepairer(here).tidy()

@@ -23,8 +23,9 @@ from stack.chaos.acts import kill, pause
 from stack.chaos.container_processes import ContainerProcesses, parsed
 from stack.chaos.local_processes import LocalProcesses
 from stack.chaos.processes import ProcessGone, RunningProcess
-from stack.supervision import Supervisor, marked_processes
+from stack.supervision import marked_processes
 from tests.processes import wait_until
+from tests.stack.supervised import launched
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="what runs in containers runs on Linux")
 
@@ -35,13 +36,7 @@ def local(settings: PlatformSettings, monkeypatch: pytest.MonkeyPatch) -> Iterat
     table = (Service("one", ("one.sh",), lambda _settings, _since: True), Service("step", ("one.sh",), None))
     monkeypatch.setattr(supervision, "services", lambda _settings: table)
     monkeypatch.setattr(local_processes, "services", lambda _settings: table)
-    (settings.state_dir / "run").mkdir(parents=True)
-    (settings.state_dir / "log").mkdir()
-    script = settings.state_dir / "one.sh"
-    script.write_text("#!/usr/bin/env bash\nsleep 600 & wait\n", encoding="utf-8")
-    script.chmod(0o755)
-    here = settings.model_copy(update={"project_root": settings.state_dir})
-    supervisor = Supervisor.launched(here, dict(os.environ))
+    here, supervisor = launched(settings, "one")
     try:
         supervisor.start("one")
         yield LocalProcesses(here)
